@@ -1,0 +1,1 @@
+"""Questions → tool-using trajectories → curated training rows."""

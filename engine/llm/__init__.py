@@ -1,0 +1,1 @@
+"""The one seam for models: the OpenAI chat-completions protocol."""

@@ -1,0 +1,1 @@
+"""Reaching text: the local full-text index, and later search services and page readers."""

@@ -1,0 +1,1 @@
+"""Rows → checkpoints: reserved for training; holds no code yet."""

@@ -1,0 +1,1 @@
+"""Seeds → graph → subgraphs → proved questions."""

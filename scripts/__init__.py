@@ -1,0 +1,1 @@
+"""The commands. They compose the rooms and are imported by nobody."""

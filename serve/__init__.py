@@ -1,0 +1,1 @@
+"""Checkpoints → endpoint → scores: reserved for serving; holds no code yet."""
