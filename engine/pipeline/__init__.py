@@ -1,0 +1,1 @@
+"""Stages on Ray Data: actor pools that stream rows through, committing them as they finish."""

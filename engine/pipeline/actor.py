@@ -1,0 +1,95 @@
+"""The actor that runs one stage: blocks in, many attempts in flight on its own event loop, shards out as they finish."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+
+from engine.config import PoolConfig
+from engine.ledger import Ledger
+from engine.records import Record, from_table, to_table
+from engine.shared import Shared
+from engine.stage import Outcomes, Stage, run_stage
+from engine.telemetry import tally
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+
+
+@dataclass(frozen=True)
+class StagePlan(Generic[In, Out]):
+    """One stage of a leg, and how it is spread. Picklable: the stage holds configuration only until `open`."""
+
+    stage: Stage[In, Out]
+    pool: PoolConfig
+    store: str | None
+    """Folder of the run directory for the rows; None when they are cheap to make again."""
+
+
+@dataclass(frozen=True)
+class ActorContext:
+    """What every actor of a leg shares."""
+
+    ledger: Ledger
+    run_seed: int
+    rows_per_shard: int
+    board: Any
+    """Handle of the `Board` actor."""
+
+
+class StageActor(Generic[In, Out]):
+    """A Ray Data UDF class (measured pattern: a sync generator that drives its own event-loop thread).
+
+    Ray Data calls it from several threads at once, a block each; all blocks share one loop, so slow rows of one block
+    do not hold up another. Rows leave in completion order, each shard committed before it is handed on.
+    """
+
+    def __init__(self, plan: StagePlan[In, Out], context: ActorContext, attempts: Shared[dict[str, int]]) -> None:
+        self._plan, self._context, self._earlier = plan, context, attempts.get()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name=f"stage-{plan.stage.name}", daemon=True).start()
+        self._slots: asyncio.Semaphore = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        """One block of inputs → blocks of rows, one per committed shard (possibly empty, always with the schema)."""
+        stage = self._plan.stage
+        records: list[In] = from_table(block, stage.takes)  # type: ignore[arg-type]  # takes is In's class
+        finished: queue.SimpleQueue[Outcomes[Out] | BaseException] = queue.SimpleQueue()
+        for record in records:
+            asyncio.run_coroutine_threadsafe(self._one(record, finished), self._loop)
+        for start in range(0, len(records), self._context.rows_per_shard):
+            number = min(self._context.rows_per_shard, len(records) - start)
+            yield self._commit([_result(finished.get()) for _ in range(number)])
+        if not records:
+            yield to_table([], stage.makes)
+
+    async def _open(self) -> asyncio.Semaphore:
+        await self._plan.stage.open()
+        return asyncio.Semaphore(self._plan.pool.in_flight)
+
+    async def _one(self, record: In, finished: queue.SimpleQueue[Outcomes[Out] | BaseException]) -> None:
+        try:
+            async with self._slots:
+                earlier = self._earlier.get(record.id, 0)
+                finished.put(await run_stage(self._plan.stage, record, self._context.run_seed, self._plan.pool.timeout_s, earlier))
+        except BaseException as error:  # a wrong run, not a wrong row: handed to the thread that can raise it
+            finished.put(error)
+            raise
+
+    def _commit(self, outcomes: list[Outcomes[Out]]) -> pa.Table:
+        stage = self._plan.stage
+        self._context.ledger.commit(stage.name, self._plan.store, stage.makes, outcomes)
+        self._context.board.add.remote(stage.name, tally(outcomes))
+        return to_table([row for end in outcomes for row in end.rows], stage.makes)
+
+
+def _result(end: Outcomes[Out] | BaseException) -> Outcomes[Out]:
+    if isinstance(end, BaseException):
+        raise end
+    return end
