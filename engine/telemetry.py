@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import ray
@@ -36,6 +36,10 @@ class Tally:
         self.rows += other.rows
         self.rejections += other.rejections
         self.failures += other.failures
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"inputs": self.inputs, "rows": self.rows, "rejections": dict(self.rejections), "failures": dict(self.failures)}
 
 
 def tally(outcomes: Sequence[Outcomes[R]]) -> Tally:
@@ -128,7 +132,7 @@ class Progress:
         return table
 
     def _metrics(self, tallies: dict[str, Tally], elapsed: float) -> dict[str, Any]:
-        return {"time": time.time(), "elapsed_s": round(elapsed, 3), "stages": {stage: asdict(seen) for stage, seen in tallies.items()}}
+        return {"time": time.time(), "elapsed_s": round(elapsed, 3), "stages": {stage: seen.as_dict() for stage, seen in tallies.items()}}
 
 
 def _brief(seen: Tally, elapsed: float) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 
@@ -16,9 +15,8 @@ from engine.config import PipelineConfig
 QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # a local Ray stays on 127.0.0.1
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the warning about it is noise without accelerators
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # the driver's C++ log on stderr; Ray keeps it in its session folder too
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no warning about machines without accelerators
 }
 
 
@@ -48,21 +46,30 @@ def ray_session(config: PipelineConfig) -> Iterator[None]:
 
 
 def _start_local(config: PipelineConfig) -> None:
-    token = Path(tempfile.gettempdir()) / f"hopforge-ray-token-{os.getuid()}"
-    os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(_private_file(token)))
-    ray.init(
-        address="local",
-        num_cpus=config.logical_cpus,
-        include_dashboard=False,
-        object_store_memory=config.object_store_mb * 1_000_000,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # this session's own; nothing is written to the home folder
+    with _no_stderr():
+        ray.init(
+            address="local",
+            num_cpus=config.logical_cpus,
+            include_dashboard=False,
+            object_store_memory=config.object_store_mb * 1_000_000,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
 
 
-def _private_file(path: Path) -> Path:
-    path.touch(mode=0o600, exist_ok=True)
-    return path
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Keep native code from writing to the terminal: it announces its log level there. Python errors are raised as ever."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - os.devnull is no file of ours
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _quiet_data() -> None:
