@@ -1,0 +1,32 @@
+# HopForge. `make demo` and `make test` need nothing but Python 3.11 or newer and a package index.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+
+.PHONY: help demo test lint clean
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.base  ## seeds → proved questions → trajectories → training rows, in runs/demo; no key, no network after the install
+	@$(BIN)/python -m scripts.synthesize run.name=demo sampler.per_seed=2
+
+test: $(VENV)/.dev  ## lint, types, import contracts, the whole test suite
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## ruff, mypy, import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q . && $(BIN)/mypy && $(BIN)/lint-imports
+
+clean:  ## remove the virtual environment and caches; runs/ is yours and stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"HopForge needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.11 demo")'
+	@echo "creating $(VENV) ..." && $(PYTHON) -m venv $(VENV) && touch $@
+
+$(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing (about a minute and 1 GB, once) ..." && $(PIP) -e . && touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@echo "installing the development tools ..." && $(PIP) -e '.[dev]' && touch $@

@@ -1,0 +1,179 @@
+"""The whole configuration as one typed tree: what Hydra composes from `conf/`, checked before anything starts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from agents.config import CurateConfig, PolicyConfig, ToolsConfig
+from engine.config import LimitsConfig, LLMConfig, PipelineConfig, PoolConfig, RunConfig, parse
+from engine.errors import ConfigError, nearest
+from engine.records import canonical_json, derive_id
+from engine.storage import Storage
+from samplers.config import GraphConfig, QuestionConfig, SamplerConfig
+
+CONF = Path(__file__).parent.parent / "conf"
+
+ROW_NEUTRAL = ("run.dir", "run.name", "run.max_attempts", "run.max_seeds", "pools", "pipeline", "limits")
+"""Keys that change how fast or where rows are made, never which: a run may be resumed under other values of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolsConfig:
+    """One pool per stage."""
+
+    sample: PoolConfig
+    question: PoolConfig
+    rollout: PoolConfig
+    curate: PoolConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything `scripts.synthesize` can be told."""
+
+    run: RunConfig
+    graph: GraphConfig
+    sampler: SamplerConfig
+    question: QuestionConfig
+    policy: PolicyConfig
+    tools: ToolsConfig
+    curate: CurateConfig
+    llm: LLMConfig
+    limits: LimitsConfig
+    pipeline: PipelineConfig
+    pools: PoolsConfig
+    seeds: str | None
+    questions: str | None
+
+
+def read_settings(config: DictConfig) -> tuple[Settings, dict[str, Any]]:
+    """The typed settings, and the same as plain values for `config.yaml`.
+
+    Raises:
+        ConfigError: a key is missing, unknown, of the wrong type or out of range.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(missing[0], "has no value", f"add {missing[0]}=… to the command")
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    plain = {str(key): value for key, value in values.items() if key != "hydra"}
+    return parse(plain, Settings), plain
+
+
+def check_overrides(arguments: Sequence[str], config_name: str) -> None:
+    """Refuse an override of a key or group option that does not exist, naming the nearest (Hydra's own message does not).
+
+    Raises:
+        ConfigError: names the key and what it could be.
+    """
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    with initialize_config_dir(str(CONF), version_base=None):
+        known = set(_flatten(OmegaConf.to_container(compose(config_name), resolve=False)))
+    groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.startswith(("+", "~", "hydra")):
+            raise ConfigError(key, "keys cannot be added or removed", "every key there is stands in conf/; set it with key=value")
+        if key in groups:
+            _check_options(key, value)
+        elif key not in known:
+            near = nearest(key, known | set(groups)) or groups
+            raise ConfigError(key, "unknown key", f"did you mean {' or '.join(near)}?")
+
+
+def resolve_run_dir(settings: Settings, values: Mapping[str, Any], in_job: bool, in_sweep: bool) -> str:
+    """Where the run lives, as an absolute path or a URL.
+
+    Raises:
+        ConfigError: a relative folder inside a Ray job, where each node has a working directory of its own.
+    """
+    folder = settings.run.dir
+    if in_sweep:
+        folder = f"{folder}-{row_fingerprint(values)[:8]}"
+    if "://" in folder:
+        return folder
+    if in_job and not Path(folder).is_absolute():
+        raise ConfigError(
+            "run.dir",
+            f"'{folder}' is relative, and this runs inside a Ray job",
+            "use an absolute shared path or an fsspec URL such as s3://bucket/run",
+        )
+    return str(Path(folder).absolute())
+
+
+def row_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key → value, for the keys that change rows."""
+    return {key: value for key, value in _flatten(values).items() if not any(f"{key}.".startswith(f"{skip}.") for skip in ROW_NEUTRAL)}
+
+
+def row_fingerprint(values: Mapping[str, Any]) -> str:
+    """Hash of the keys that change rows."""
+    return derive_id(canonical_json(row_keys(values)))
+
+
+def claim_run_dir(storage: Storage, values: Mapping[str, Any]) -> None:
+    """Write `config.yaml`, or make sure that an earlier run there used the same row-changing settings.
+
+    Raises:
+        ConfigError: names the keys that differ.
+        UserError: the folder cannot be written.
+    """
+    if storage.exists("config.yaml"):
+        before, now = row_keys(yaml.safe_load(storage.read("config.yaml"))), row_keys(values)
+        changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        if changed:
+            told = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed)
+            raise ConfigError(
+                changed[0], f"{storage.root} holds rows made with other settings: {told}", "restore the settings, or choose another run.dir"
+            )
+    storage.write("config.yaml", yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True).encode())
+
+
+def write_manifest(
+    storage: Storage, values: Mapping[str, Any], counts: Mapping[str, Any], hashes: Mapping[str, str], graph_hash: str
+) -> None:
+    """The last file of a run: its presence says that everything else is complete."""
+    manifest = {
+        "counts": counts,
+        "exports": dict(sorted(hashes.items())),
+        "graph_hash": graph_hash,
+        "settings": row_fingerprint(values),
+        "seed": values["run"]["seed"],
+        "cost_usd": 0.0 if values["policy"]["kind"] == "scripted" else None,
+    }
+    storage.write("manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
+
+
+def guard(config_name: str) -> None:
+    """Check the command line before Hydra does, and say what is wrong in one line instead of a stack."""
+    try:
+        check_overrides(sys.argv[1:], config_name)
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+
+
+def _check_options(group: str, value: str) -> None:
+    options = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    for option in value.split(","):
+        if option not in options:
+            near = nearest(option, options) or options
+            raise ConfigError(group, f"unknown option '{option}'", f"did you mean {' or '.join(near)}? There are: {', '.join(options)}")
+
+
+def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, Mapping) or not values:
+        return {prefix: values}
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
