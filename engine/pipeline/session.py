@@ -21,8 +21,8 @@ QUIET_ENVIRONMENT = {
 
 
 def in_ray_job() -> bool:
-    """Whether this process is the driver of a submitted job (or was pointed at a cluster)."""
-    return bool(os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))
+    """Whether this process is the driver of a submitted job: its working directory is a copy that ends with the job."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def ray_session(config: PipelineConfig) -> Iterator[None]:
         return
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if in_ray_job():
+    if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:
         _start_local(config)
