@@ -71,12 +71,20 @@ class PipelineConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
-    """Limits across all workers."""
+    """Limits across all workers, per run."""
 
     qps: Annotated[float, Field(gt=0)] | None = None
     """Model calls per second, all actors together; null is no limit."""
     burst: Annotated[float, Field(ge=1)] = 1.0
     """Calls that may start at once after a pause."""
+    tokens_per_minute: Positive | None = None
+    """Prompt and completion tokens per minute; null is no limit."""
+    concurrency: Positive = 1024
+    """Calls in flight at most; the limit in force adapts below this to what the server takes."""
+    budget_usd: Annotated[float, Field(ge=0)] | None = None
+    """Hard stop on money; null is no limit."""
+    budget_tokens: NonNegative | None = None
+    """Hard stop on tokens; null is no limit."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,6 +102,10 @@ class EndpointConfig:
     """Completion tokens per call."""
     timeout_s: Seconds = 120.0
     """Seconds one call may take in total."""
+    usd_per_1m_input: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million prompt tokens, for the budget."""
+    usd_per_1m_output: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million completion tokens."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

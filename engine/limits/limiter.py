@@ -1,94 +1,238 @@
-"""One rate for all workers: a restartable Ray actor owns the bucket, workers lease slots in chunks.
+"""The limits of a run, shared by all workers: one restartable Ray actor governs, each worker admits its own calls.
 
-A lease covers `LEASE_S` of the whole rate, so a single busy worker gets all of it and a call to the actor is rare;
-slots a worker does not use within `EXPIRE_S` are lost rather than spent late, which bounds any second's excess.
+`admit` is almost always local: a worker reports ten times a second and acts on the last orders in between. When the
+governor dies, workers go on under their last orders until it is back; slots that were granted and not used in time are
+lost rather than spent late, which bounds any second's excess.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ray
 
 from engine.config import LimitsConfig
-from engine.limits.bucket import TokenBucket
+from engine.errors import TroubleError
+from engine.limits.budget import NOTHING, Cost
+from engine.limits.governor import Governor, Orders, Report
 
-LEASE_S = 0.1
-"""Seconds of the total rate per lease: measured within 1 % of the rate at 50, 500 and 2,000 calls/s with four workers."""
+REPORT_S = 0.1
+"""Seconds between a busy worker's reports: ten small calls a second and worker, far below what one actor answers."""
 
-MAX_LEASE = 256
-"""Slots per lease at very high rates, so that one worker cannot take far more than it uses."""
+HURRY_S = 0.01
+"""Seconds between reports when a worker has calls waiting and no orders left to start them."""
 
 EXPIRE_S = 0.5
 """A slot older than this is given up: using it now would make this second's rate too high."""
 
+BUDGET_EXHAUSTED = "budget_exhausted"
+"""Failure cause of a call that the budget does not cover; its row goes on when the budget is raised."""
+
+
+@dataclass(slots=True)
+class Admission:
+    """One admitted call: what was set aside for it, and how it ended."""
+
+    reserved: Cost
+    spent: Cost = NOTHING
+    overload: float | None = None
+
+    def settle(self, spent: Cost) -> None:
+        """What the call really cost."""
+        self.spent = spent
+
+    def overloaded(self, retry_after: float) -> None:
+        """The server said 429 or 503, and asked to wait so many seconds (0: it did not say)."""
+        self.overload = retry_after
+
 
 class Limiter(Protocol):
-    """What a model client waits on before each call."""
+    """What a model client passes through for each call."""
 
-    async def acquire(self) -> None:
-        """Return when one call may start."""
+    def admit(self, worst: Cost) -> AbstractAsyncContextManager[Admission]:
+        """Enter when the call may start; `worst` is the most it can cost.
+
+        Raises:
+            TroubleError: `budget_exhausted`.
+        """
         ...
 
 
 class Unlimited:
-    """No limit was set."""
+    """No limits: for single calls and tests."""
 
-    async def acquire(self) -> None:
-        """Return at once."""
-
-
-class RateActor:
-    """The bucket behind Ray; a restart begins with an empty credit, never with a double one."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._bucket = TokenBucket(rate, burst, next_start=time.monotonic())
-
-    async def reserve(self, count: int) -> float:
-        """Seconds from now until the first of `count` slots."""
-        now = time.monotonic()
-        return self._bucket.reserve(count, now) - now
+    @asynccontextmanager
+    async def admit(self, worst: Cost) -> AsyncIterator[Admission]:
+        """Enter at once."""
+        yield Admission(worst)
 
 
-class LeasedLimiter:
-    """A worker's end of the shared rate. Picklable; the queue of slots is built where it is used."""
+class GovernorActor:
+    """The governor behind Ray, on the clock of its node."""
 
-    def __init__(self, actor: Any, rate: float) -> None:
-        self._actor, self._rate = actor, rate
-        self._lease = max(1, min(MAX_LEASE, int(rate * LEASE_S)))
+    def __init__(self, config: LimitsConfig) -> None:
+        self._governor = Governor(config, time.monotonic())
+
+    async def report(self, worker: str, report: Report) -> Orders:
+        """See `Governor.report`."""
+        return self._governor.report(worker, report, time.monotonic())
+
+    async def spent(self) -> Cost:
+        """By all workers so far."""
+        return self._governor.budget.total_spent
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A call that may not start yet."""
+
+    future: asyncio.Future[None]
+    worst: Cost
+
+
+class SharedLimiter:
+    """A worker's end. Picklable; queues and the reporting task are built on the event loop that uses it."""
+
+    def __init__(self, governor: Any, config: LimitsConfig) -> None:
+        self._governor, self._config = governor, config
+        self._name = os.urandom(8).hex()
+        self._waiting: deque[_Waiting] = deque()
         self._slots: deque[float] = deque()
-        self._refill: asyncio.Lock | None = None
+        self._share, self._in_flight, self._not_before = 0, 0, 0.0
+        self._purse, self._reserved, self._spent = NOTHING, NOTHING, NOTHING
+        self._modest = False
+        self._succeeded, self._overloads, self._retry_after, self._tokens = 0, 0, 0.0, 0
+        self._reporting: asyncio.Task[None] | None = None
 
-    def __reduce__(self) -> tuple[type[LeasedLimiter], tuple[Any, float]]:
-        return LeasedLimiter, (self._actor, self._rate)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SharedLimiter, (self._governor, self._config)
 
-    async def acquire(self) -> None:
-        """Return when one call may start."""
-        if self._refill is None:
-            self._refill = asyncio.Lock()
-        start = await self._next_slot(self._refill)
-        wait = start - time.monotonic()
-        if wait > 0:
-            await asyncio.sleep(wait)
+    @asynccontextmanager
+    async def admit(self, worst: Cost) -> AsyncIterator[Admission]:
+        """Enter when concurrency, rate and budget allow one more call."""
+        waiting = _Waiting(asyncio.get_running_loop().create_future(), worst)
+        self._waiting.append(waiting)
+        self._pump()
+        if self._reporting is None or self._reporting.done():
+            self._reporting = asyncio.create_task(self._report_while_busy())
+        try:
+            await waiting.future
+        except asyncio.CancelledError:
+            self._withdraw(waiting)
+            raise
+        admission = Admission(worst)
+        try:
+            yield admission
+        finally:
+            self._finish(admission)
 
-    async def _next_slot(self, refill: asyncio.Lock) -> float:
-        while True:
-            while self._slots:
-                start = self._slots.popleft()
-                if start > time.monotonic() - EXPIRE_S:
-                    return start
-            async with refill:
-                if not self._slots:
-                    first = time.monotonic() + await self._actor.reserve.remote(self._lease)
-                    self._slots.extend(first + number / self._rate for number in range(self._lease))
+    def _pump(self) -> None:
+        """Start every waiting call that the last orders allow."""
+        while self._waiting and self._in_flight < self._share and time.monotonic() >= self._not_before:
+            if self._waiting[0].future.done():  # its caller has given up
+                self._waiting.popleft()
+                continue
+            if self._config.qps is not None and not self._slot_is_due():
+                return
+            if self._limited_money and not self._purse.covers(self._waiting[0].worst):
+                return
+            waiting = self._waiting.popleft()
+            if self._config.qps is not None:
+                self._slots.popleft()
+            if self._limited_money:
+                self._purse, self._reserved = self._purse - waiting.worst, self._reserved + waiting.worst
+            self._in_flight += 1
+            waiting.future.set_result(None)
+
+    def _slot_is_due(self) -> bool:
+        now = time.monotonic()
+        while self._slots and self._slots[0] < now - EXPIRE_S:
+            self._slots.popleft()
+        if self._slots and self._slots[0] > now:
+            asyncio.get_running_loop().call_later(self._slots[0] - now, self._pump)
+        return bool(self._slots) and self._slots[0] <= now
+
+    def _withdraw(self, waiting: _Waiting) -> None:
+        """The caller gave up: leave the queue, or end a call that was let in at the same moment."""
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        elif waiting.future.done() and not waiting.future.cancelled() and waiting.future.exception() is None:
+            self._finish(Admission(waiting.worst))
+
+    def _finish(self, admission: Admission) -> None:
+        self._in_flight -= 1
+        if admission.overload is None:
+            self._succeeded += 1
+        else:
+            self._overloads += 1
+            self._retry_after = max(self._retry_after, admission.overload)
+        if self._limited_money:
+            self._reserved = self._reserved - admission.reserved
+        self._spent, self._tokens = self._spent + admission.spent, self._tokens + admission.spent.tokens
+        self._pump()
+
+    async def _report_while_busy(self) -> None:
+        while self._waiting or self._in_flight or self._succeeded or self._overloads:
+            report = self._take_report()
+            self._obey(await self._governor.report.remote(self._name, report), report)
+            starved = self._waiting and self._in_flight < self._share and not self._slots
+            await asyncio.sleep(HURRY_S if starved else REPORT_S)
+
+    def _take_report(self) -> Report:
+        """What happened since the last one. Asks for the money of all calls that may start, or of one after a refusal."""
+        if not self._waiting:
+            self._purse = NOTHING
+        money_wanted = self._limited_money and bool(self._waiting) and not self._purse.covers(self._waiting[0].worst)
+        ahead = list(self._waiting)[: 1 if self._modest else max(1, self._share - self._in_flight)]
+        report = Report(
+            in_flight=self._in_flight,
+            waiting=len(self._waiting),
+            succeeded=self._succeeded,
+            overloads=self._overloads,
+            retry_after=self._retry_after,
+            finished_tokens=self._tokens,
+            need_slots=len(self._slots) <= 1,
+            spent=self._spent,
+            reserved=self._reserved + self._purse,
+            want=sum((waiting.worst for waiting in ahead), NOTHING) - self._purse if money_wanted else NOTHING,
+        )
+        self._succeeded, self._overloads, self._retry_after, self._tokens = 0, 0, 0.0, 0
+        return report
+
+    def _obey(self, orders: Orders, report: Report) -> None:
+        now = time.monotonic()
+        self._share = orders.share
+        self._not_before = now + orders.pause_s
+        self._slots.extend(now + orders.first_slot_s + number * orders.slot_s for number in range(orders.slots))
+        if orders.granted:
+            self._purse = self._purse + report.want
+        elif orders.exhausted and self._modest:
+            self._refuse_all()
+        self._modest = not orders.granted
+        self._pump()
+
+    def _refuse_all(self) -> None:
+        """The money is gone: say so to everybody who waits; calls in flight finish and are kept."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.future.done():
+                waiting.future.set_exception(
+                    TroubleError(BUDGET_EXHAUSTED, "raise limits.budget_usd or limits.budget_tokens and run again")
+                )
+
+    @property
+    def _limited_money(self) -> bool:
+        return self._config.budget_usd is not None or self._config.budget_tokens is not None
 
 
-def make_limiter(config: LimitsConfig) -> Limiter:
-    """The limiter a run's workers share; Ray must be running when a rate is set."""
-    if config.qps is None:
-        return Unlimited()
-    actor = ray.remote(RateActor).options(num_cpus=0, max_concurrency=1000, max_restarts=-1, max_task_retries=-1)
-    return LeasedLimiter(actor.remote(config.qps, config.burst), config.qps)
+def make_limiter(config: LimitsConfig) -> SharedLimiter:
+    """The limiter a run's workers share; Ray must be running."""
+    actor = ray.remote(GovernorActor).options(num_cpus=0, max_concurrency=1000, max_restarts=-1, max_task_retries=-1)
+    return SharedLimiter(actor.remote(config), config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -65,7 +66,7 @@ class TextIndex:
             InputError: two pages share an id, or there is no page.
         """
         ordered = sorted(documents, key=lambda document: document.id)
-        for first, second in zip(ordered, ordered[1:], strict=False):
+        for first, second in itertools.pairwise(ordered):
             if first.id == second.id:
                 raise InputError(second.source or "pages", f"two pages share the id {first.id!r}", "give every page its own id")
         if not ordered:

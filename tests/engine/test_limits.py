@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+from collections.abc import Sequence
 
 import pytest
 import ray
@@ -12,8 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import LimitsConfig
+from engine.errors import TroubleError
+from engine.limits.aimd import DECREASE, Aimd
 from engine.limits.bucket import TokenBucket
-from engine.limits.limiter import EXPIRE_S, LeasedLimiter, Unlimited, make_limiter
+from engine.limits.budget import NOTHING, Budget, Cost
+from engine.limits.governor import Governor, Report
+from engine.limits.limiter import BUDGET_EXHAUSTED, EXPIRE_S, SharedLimiter, make_limiter
+from engine.limits.shares import SILENT_S, Shares
 
 demands = st.lists(st.tuples(st.floats(0, 2), st.integers(1, 20)), min_size=1, max_size=40)
 
@@ -38,35 +44,149 @@ def test_a_busy_bucket_loses_no_slot(rate: float, counts: list[int]) -> None:
     assert starts == pytest.approx([sum(counts[:number]) / rate for number in range(len(counts))])
 
 
-async def test_no_limit_means_no_wait_and_no_actor() -> None:
-    limiter = make_limiter(LimitsConfig(qps=None))
-    assert isinstance(limiter, Unlimited)
-    await limiter.acquire()
+def calls(limiter: SharedLimiter, number: int, seconds: float, worst: Cost = NOTHING) -> list[tuple[float, float]]:
+    """Make `number` calls of `seconds` each, all at once; (start, end) of those that were admitted."""
+
+    async def one() -> tuple[float, float]:
+        async with limiter.admit(worst) as admission:
+            start = time.monotonic()
+            await asyncio.sleep(seconds)
+            admission.settle(worst)
+            return start, time.monotonic()
+
+    async def work() -> list[tuple[float, float]]:
+        ends = await asyncio.gather(*(one() for _ in range(number)), return_exceptions=True)
+        assert all(isinstance(end, tuple) or (isinstance(end, TroubleError) and end.cause == BUDGET_EXHAUSTED) for end in ends)
+        return [end for end in ends if isinstance(end, tuple)]
+
+    return asyncio.run(work())
+
+
+def spread(limiter: SharedLimiter, numbers: Sequence[int], seconds: float, worst: Cost = NOTHING) -> list[tuple[float, float]]:
+    """`calls` in as many Ray workers as there are numbers, side by side."""
+    task = ray.remote(num_cpus=0.1)(calls)
+    return sorted(span for part in ray.get([task.remote(limiter, number, seconds, worst) for number in numbers]) for span in part)
 
 
 def test_all_workers_share_one_rate(ray_local: None) -> None:
     """One busy and two idle workers: the busy one gets the whole rate, and all together never more."""
     rate = 100.0
-    limiter = make_limiter(LimitsConfig(qps=rate))
-
-    @ray.remote(num_cpus=0.1)
-    def spend(limit: LeasedLimiter, calls: int) -> list[float]:
-        async def work() -> list[float]:
-            times = []
-            for _ in range(calls):
-                await limit.acquire()
-                times.append(time.monotonic())
-            return times
-
-        return asyncio.run(work())
-
-    times = sorted(start for part in ray.get([spend.remote(limiter, calls) for calls in (150, 10, 10)]) for start in part)
-    assert len(times) == 170
-    busiest = max(sum(start <= other < start + 1 for other in times) for start in times)
+    starts = [start for start, _ in spread(make_limiter(LimitsConfig(qps=rate)), (150, 10, 10), 0.0)]
+    assert len(starts) == 170
+    busiest = max(sum(start <= other < start + 1 for other in starts) for start in starts)
     assert busiest <= (1 + EXPIRE_S) * rate + 10  # slots used late can bunch, never by more than this
-    assert (len(times) - 1) / (times[-1] - times[0]) <= 1.5 * rate
+    assert (len(starts) - 1) / (starts[-1] - starts[0]) <= 1.5 * rate
+
+
+def test_all_workers_share_one_concurrency(ray_local: None) -> None:
+    spans = spread(make_limiter(LimitsConfig(concurrency=12)), (30, 30, 30), 0.02)
+    assert len(spans) == 90
+    most = max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
+    assert 8 <= most <= 12
+
+
+def test_the_budget_is_a_hard_stop_over_all_workers(ray_local: None) -> None:
+    spans = spread(make_limiter(LimitsConfig(budget_usd=1.0)), (40, 40), 0.01, Cost(0.03, 5))
+    assert 30 <= len(spans) <= 33
+    spans = spread(make_limiter(LimitsConfig(budget_tokens=100)), (40,), 0.01, Cost(0.0, 7))
+    assert len(spans) == 14
+
+
+def test_a_restarted_governor_forgets_no_money(ray_local: None) -> None:
+    limiter = make_limiter(LimitsConfig(budget_usd=1.0))
+
+    async def work() -> int:
+        made = 0
+        for number in range(60):
+            try:
+                async with limiter.admit(Cost(0.05, 1)) as admission:
+                    made += 1
+                    admission.settle(Cost(0.05, 1))
+            except TroubleError:
+                break
+            if number == 10:
+                ray.kill(limiter._governor, no_restart=False)
+        return made
+
+    assert asyncio.run(work()) == 20
 
 
 def test_a_limiter_travels_without_its_queue(ray_local: None) -> None:
     limiter = make_limiter(LimitsConfig(qps=10))
-    assert isinstance(pickle.loads(pickle.dumps(limiter)), LeasedLimiter)
+    assert isinstance(pickle.loads(pickle.dumps(limiter)), SharedLimiter)
+
+
+async def test_a_caller_that_gives_up_frees_its_place(ray_local: None) -> None:
+    limiter = make_limiter(LimitsConfig(concurrency=1))
+    async with limiter.admit(NOTHING):
+        late = asyncio.create_task(limiter.admit(NOTHING).__aenter__())
+        await asyncio.sleep(0.05)
+        late.cancel()
+    async with asyncio.timeout(5), limiter.admit(NOTHING):
+        pass
+
+
+reports = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30), st.integers(0, 60)), min_size=1, max_size=60)
+
+
+@given(reports, st.integers(1, 40))
+def test_shares_never_exceed_the_limit_and_hungry_workers_get_some(steps: list[tuple[str, int, int]], limit: int) -> None:
+    shares, granted = Shares(), {"a": 0, "b": 0, "c": 0}
+    for worker, running, waiting in steps:
+        in_flight = min(running, granted[worker])
+        share = shares.report(worker, in_flight, waiting, limit, now=0.0)
+        granted[worker] = max(share, in_flight)
+        assert sum(granted.values()) <= limit
+        assert share <= max(in_flight + waiting, 1)
+    for _ in range(3):
+        for worker in "abc":
+            granted[worker] = shares.report(worker, 0, 100, limit, now=0.0)
+    assert sum(granted.values()) == limit and max(granted.values()) - min(granted.values()) <= 1
+
+
+def test_a_silent_worker_gives_its_share_back() -> None:
+    shares = Shares()
+    assert shares.report("dead", 0, 10, 10, now=0.0) == 10
+    assert shares.report("live", 0, 10, 10, now=1.0) == 0
+    assert shares.report("live", 0, 10, 10, now=1.0 + SILENT_S) == 10
+
+
+def test_concurrency_finds_a_hidden_limit_and_keeps_near_it() -> None:
+    """A server that refuses every call beyond 200 in flight, one round trip per tick of 0.2 s."""
+    aimd, refused, made, hidden, late = Aimd(limit=16, ceiling=1024), 0, 0, 200, []
+    for tick in range(600):
+        now = tick * 0.2
+        in_flight = int(aimd.limit)
+        over = max(0, in_flight - hidden)
+        aimd.succeeded(in_flight - over, True, now)
+        if over:
+            aimd.overloaded(now)
+        if now > 30:
+            refused, made = refused + over, made + in_flight
+            late.append(in_flight)
+    assert refused < 0.02 * made
+    assert 0.9 * hidden <= sum(late) / len(late) <= 1.1 * hidden
+
+
+def test_an_idle_limit_does_not_grow_and_retry_after_is_obeyed() -> None:
+    aimd = Aimd(limit=10, ceiling=100)
+    aimd.succeeded(50, busy=False, now=1.0)
+    assert aimd.limit == 10
+    aimd.overloaded(now=2.0, retry_after=7.0)
+    aimd.overloaded(now=2.5)
+    assert (aimd.paused_until, aimd.level) == (9.0, 10) and aimd.limit == pytest.approx(10 * DECREASE)
+
+
+def test_tokens_per_minute_make_everybody_wait() -> None:
+    governor = Governor(LimitsConfig(tokens_per_minute=6000), now=0.0)
+    first = governor.report("a", Report(in_flight=0, waiting=5, finished_tokens=1000), now=10.0)
+    assert first.pause_s == pytest.approx(9.0, abs=1.1)
+    assert governor.report("b", Report(in_flight=0, waiting=5), now=19.9).pause_s == pytest.approx(0.0, abs=1.1)
+
+
+def test_a_refused_grant_is_exhausted_only_when_running_calls_cannot_give_back() -> None:
+    budget = Budget(usd=1.0, tokens=None)
+    assert budget.grant("a", Cost(0.8))
+    assert not budget.grant("b", Cost(0.3)) and budget.could_ever(Cost(0.3))
+    budget.account("a", spent=Cost(0.75), reserved=NOTHING)
+    assert not budget.could_ever(Cost(0.3)) and budget.grant("b", Cost(0.2))

@@ -13,8 +13,9 @@ from aiohttp import web
 from engine.config import EndpointConfig
 from engine.errors import ConfigError, RejectedError, TroubleError
 from engine.limits.limiter import Unlimited
-from engine.llm.client import HttpChatModel, ModelCause, parse_reply
+from engine.llm.client import HttpChatModel, parse_reply
 from engine.llm.protocol import ChatRequest
+from engine.llm.retry import RETRIES, ModelCause, Retry, retry_after, with_retries
 from engine.llm.simulator import Simulator, serve_simulator
 
 SEARCH = {"type": "function", "function": {"name": "search", "description": "", "parameters": {"type": "object", "properties": {}}}}
@@ -66,15 +67,19 @@ async def test_simulator_speaks_to_the_official_client() -> None:
 @pytest.mark.parametrize(
     ("status", "error", "cause"),
     [
-        (429, TroubleError, ModelCause.RATE_LIMITED),
+        (429, TroubleError, ModelCause.OVERLOADED),
         (408, TroubleError, ModelCause.TIMEOUT),
         (500, TroubleError, ModelCause.SERVER_ERROR),
-        (503, TroubleError, ModelCause.SERVER_ERROR),
+        (503, TroubleError, ModelCause.OVERLOADED),
         (400, RejectedError, ModelCause.REQUEST_REFUSED),
         (422, RejectedError, ModelCause.REQUEST_REFUSED),
     ],
 )
-async def test_statuses_map_to_typed_errors(status: int, error: type[TroubleError | RejectedError], cause: ModelCause) -> None:
+async def test_statuses_map_to_typed_errors(
+    status: int, error: type[TroubleError | RejectedError], cause: ModelCause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.llm.retry.RETRIES", {})
+
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=status, text="no")
 
@@ -105,7 +110,9 @@ async def test_a_missing_key_is_named_before_any_call() -> None:
         await HttpChatModel(EndpointConfig(), Unlimited()).open()
 
 
-async def test_slow_down_and_garbage_are_trouble() -> None:
+async def test_slow_down_and_garbage_are_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.llm.retry.RETRIES", {})
+
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(30)
         return web.Response()
@@ -125,7 +132,8 @@ async def test_slow_down_and_garbage_are_trouble() -> None:
             assert caught.value.cause == cause
 
 
-async def test_nobody_there_is_trouble() -> None:
+async def test_nobody_there_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.llm.retry.RETRIES", {ModelCause.UNREACHABLE: Retry(1, 0.01)})
     async with serve_simulator(Simulator()) as url:
         pass
     async with client(url) as model:
@@ -143,3 +151,41 @@ def test_reasoning_and_empty_choices() -> None:
     assert (reply.content, reply.reasoning, reply.prompt_tokens) == ("", "hm", 0)
     with pytest.raises(TroubleError, match="malformed"):
         parse_reply('{"id":"1","object":"chat.completion","created":0,"model":"m","choices":[]}')
+
+
+async def test_passing_trouble_is_tried_again_here_and_other_trouble_is_not() -> None:
+    asked = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(await request.json())
+        if len(asked) == 1:
+            return web.Response(status=429, headers={"Retry-After": "0"})
+        if len(asked) == 2:
+            return web.Response(status=500)
+        return await Simulator().complete(request)
+
+    async with server(handler) as url, client(url) as model:
+        reply = await model.complete(REQUEST)
+    assert [call.name for call in reply.tool_calls] == ["search"]
+    assert len(asked) == 3 and asked[0] == asked[2] and asked[0]["seed"] == 7
+    assert ModelCause.TIMEOUT not in RETRIES and ModelCause.REQUEST_REFUSED not in RETRIES
+
+
+async def test_retries_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.llm.retry.RETRIES", {ModelCause.SERVER_ERROR: Retry(2, 0.001)})
+    tried = []
+
+    async def call() -> None:
+        tried.append(1)
+        raise TroubleError(ModelCause.SERVER_ERROR)
+
+    with pytest.raises(TroubleError):
+        await with_retries(call)
+    assert len(tried) == 3
+
+
+def test_retry_after_is_read_in_all_its_forms() -> None:
+    assert retry_after({"Retry-After": "1.5"}) == 1.5
+    assert retry_after({"retry-after-ms": "250", "Retry-After": "9"}) == 0.25
+    assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+    assert retry_after({"Retry-After": "soon"}) == 0.0 and retry_after({}) == 0.0

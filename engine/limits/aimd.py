@@ -1,0 +1,66 @@
+"""How many calls may be in flight: additive increase, multiplicative decrease, as a pure state machine.
+
+After Chiu & Jain (1989), with the memory of CUBIC (Ha, Rhee & Xu, 2008): growth is fast until the server first objects,
+and gentle near the level at which it last did, so that a found limit is probed instead of hammered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DECREASE = 0.85
+"""Factor on overload: 0.5 would halve the throughput of a server that is just full, 0.95 follow a falling limit too slowly."""
+
+PLATEAU = 0.95
+"""Share of the last overload level up to which growth is brisk; above it the limit is probed."""
+
+BRISK_S = 4.0
+"""Seconds to grow back from `DECREASE` to `PLATEAU` of the last level."""
+
+PROBE_PER_S = 0.004
+"""Growth per second above the plateau, as a share of the last level: about 25 s from the plateau to the next probe of
+the limit, so one round of refused calls (some 1 % of those in flight) falls on tens of seconds of work."""
+
+COOL_DOWN_S = 1.0
+"""Seconds after a decrease in which more objections are echoes of the same overload: a round trip of a slow model."""
+
+
+@dataclass(slots=True)
+class Aimd:
+    """The concurrency limit of one endpoint. Times are seconds on the caller's clock."""
+
+    limit: float
+    """Calls in flight allowed now."""
+    ceiling: float
+    """The user's own maximum."""
+    floor: float = 1.0
+    level: float = 0.0
+    """The limit when the server last objected; 0 before it ever did."""
+    decreased_at: float = float("-inf")
+    grown_at: float = float("-inf")
+    paused_until: float = float("-inf")
+    """No call may start before: the server's own `Retry-After`."""
+
+    def succeeded(self, calls: int, busy: bool, now: float) -> None:
+        """`calls` ended well. The limit grows only while it is what holds callers back (`busy`).
+
+        Before the first objection it doubles per round trip (slow start): as many more as have ended.
+        """
+        elapsed, self.grown_at = min(now - self.grown_at, 1.0), now
+        if not busy:
+            return
+        if self.level == 0.0:
+            gain = float(calls)
+        elif self.limit < PLATEAU * self.level:
+            gain = (PLATEAU - DECREASE) * self.level / BRISK_S * elapsed
+        else:
+            gain = PROBE_PER_S * self.level * elapsed
+        self.limit = min(self.ceiling, self.limit + gain)
+
+    def overloaded(self, now: float, retry_after: float = 0.0) -> None:
+        """The server said 429 or 503: shrink once per cool-down, and wait as long as it asks."""
+        self.paused_until = max(self.paused_until, now + retry_after)
+        if now - self.decreased_at < COOL_DOWN_S:
+            return
+        self.decreased_at, self.level = now, self.limit
+        self.limit = max(self.floor, self.limit * DECREASE)
