@@ -6,7 +6,6 @@ import math
 import sys
 from dataclasses import dataclass, field
 
-
 ROUNDING_USD = 1e-8
 """A millionth of a cent: sums of prices are not exact."""
 
