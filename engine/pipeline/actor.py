@@ -16,7 +16,7 @@ from engine.ledger import Ledger
 from engine.records import Record, from_table, to_table
 from engine.shared import Shared
 from engine.stage import Outcomes, Stage, run_stage
-from engine.telemetry import tally
+from engine.telemetry.board import StageMetrics, tally
 
 In = TypeVar("In", bound=Record)
 Out = TypeVar("Out", bound=Record)
@@ -43,6 +43,17 @@ class ActorContext:
     """Handle of the `Board` actor."""
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An input that was not begun because the run is stopping; it is not committed, so the next run takes it up."""
+
+
+End = Outcomes[Out] | Skipped | BaseException
+
+ASK_S = 1.0
+"""Seconds between two looks of an actor at the stop sign."""
+
+
 class StageActor(Generic[In, Out]):
     """A Ray Data UDF class (measured pattern: a sync generator that drives its own event-loop thread).
 
@@ -52,6 +63,8 @@ class StageActor(Generic[In, Out]):
 
     def __init__(self, plan: StagePlan[In, Out], context: ActorContext, attempts: Shared[dict[str, int]]) -> None:
         self._plan, self._context, self._earlier = plan, context, attempts.get()
+        self._metrics = StageMetrics(plan.stage.name)
+        self._stopping = False
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name=f"stage-{plan.stage.name}", daemon=True).start()
         self._slots: asyncio.Semaphore = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
@@ -60,36 +73,47 @@ class StageActor(Generic[In, Out]):
         """One block of inputs → blocks of rows, one per committed shard (possibly empty, always with the schema)."""
         stage = self._plan.stage
         records: list[In] = from_table(block, stage.takes)  # type: ignore[arg-type]  # takes is In's class
-        finished: queue.SimpleQueue[Outcomes[Out] | BaseException] = queue.SimpleQueue()
+        finished: queue.SimpleQueue[End[Out]] = queue.SimpleQueue()
         for record in records:
             asyncio.run_coroutine_threadsafe(self._one(record, finished), self._loop)
         for start in range(0, len(records), self._context.rows_per_shard):
             number = min(self._context.rows_per_shard, len(records) - start)
-            yield self._commit([_result(finished.get()) for _ in range(number)])
+            yield self._commit([finished.get() for _ in range(number)])
         if not records:
             yield to_table([], stage.makes)
 
     async def _open(self) -> asyncio.Semaphore:
         await self._plan.stage.open()
+        self._watching = asyncio.create_task(self._watch_stop_sign())
         return asyncio.Semaphore(self._plan.pool.in_flight)
 
-    async def _one(self, record: In, finished: queue.SimpleQueue[Outcomes[Out] | BaseException]) -> None:
+    async def _watch_stop_sign(self) -> None:
+        while not self._stopping:
+            await asyncio.sleep(ASK_S)
+            self._stopping = await self._context.board.stopping.remote()
+
+    async def _one(self, record: In, finished: queue.SimpleQueue[End[Out]]) -> None:
         try:
             async with self._slots:
+                if self._stopping:
+                    finished.put(Skipped())
+                    return
                 earlier = self._earlier.get(record.id, 0)
                 finished.put(await run_stage(self._plan.stage, record, self._context.run_seed, self._plan.pool.timeout_s, earlier))
         except BaseException as error:  # a wrong run, not a wrong row: handed to the thread that can raise it
             finished.put(error)
             raise
 
-    def _commit(self, outcomes: list[Outcomes[Out]]) -> pa.Table:
+    def _commit(self, ends: list[End[Out]]) -> pa.Table:
+        """Commit what finished, then raise what is wrong with the whole run, if anything is."""
         stage = self._plan.stage
-        self._context.ledger.commit(stage.name, self._plan.store, stage.makes, outcomes)
-        self._context.board.add.remote(stage.name, tally(outcomes))
+        outcomes = [end for end in ends if isinstance(end, Outcomes)]
+        if outcomes:
+            self._context.ledger.commit(stage.name, self._plan.store, stage.makes, outcomes)
+            finished = tally(outcomes)
+            self._context.board.add.remote(stage.name, finished)
+            self._metrics.add(finished)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
         return to_table([row for end in outcomes for row in end.rows], stage.makes)
-
-
-def _result(end: Outcomes[Out] | BaseException) -> Outcomes[Out]:
-    if isinstance(end, BaseException):
-        raise end
-    return end

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,9 +21,11 @@ from engine.config import PipelineConfig, RunConfig
 from engine.errors import HopForgeError
 from engine.ledger import Index, Ledger, StageCount
 from engine.pipeline.actor import ActorContext, StageActor, StagePlan
+from engine.pipeline.watch import STALL_S, StallWatch, StoppedError, check_pools, stop_on_interrupt
 from engine.records import Failure, Record, Rejection, to_table
 from engine.shared import Shared
-from engine.telemetry import Progress, start_board
+from engine.telemetry.board import start_board
+from engine.telemetry.progress import Progress
 
 R = TypeVar("R", bound=Record)
 
@@ -68,34 +71,52 @@ def run_leg(inputs: Sequence[Record], plans: Sequence[StagePlan[Any, Any]], sett
 
     Raises:
         InvariantError: attempts ≠ rows + rejections + failures for some input, or a row never reached the next stage.
+        ConfigError: the pools do not fit on the nodes.
+        StoppedError: the user asked to stop; what is finished is committed.
         UserError: raised inside a stage for what is wrong with the whole run.
     """
     index = settings.ledger.index()
-    open_ids = index.unsettled([plan.stage.name for plan in plans], (record.id for record in inputs), settings.run.max_attempts)
+    stages = [plan.stage.name for plan in plans]
+    open_ids = index.unsettled(stages, (record.id for record in inputs), settings.run.max_attempts)
     pending = [record for record in inputs if record.id in open_ids]
     if pending:
-        _stream(pending, plans, settings, index)
+        check_pools(plans)
+        stopped = _stream(pending, plans, settings, index)
         index = settings.ledger.index()
+        left = index.unsettled(stages, (record.id for record in pending), max_attempts=0)
+        if stopped and left:
+            raise StoppedError(f"stopped on request, {len(left)} of {len(inputs)} inputs are left\n  → run the same command to go on")
     return _account(inputs, plans, index)
 
 
-def _stream(pending: Sequence[Record], plans: Sequence[StagePlan[Any, Any]], settings: LegSettings, index: Index) -> None:
+def _stream(pending: Sequence[Record], plans: Sequence[StagePlan[Any, Any]], settings: LegSettings, index: Index) -> bool:
+    """Run the stream to its end; whether the user asked it to stop."""
     board = start_board()
     context = ActorContext(settings.ledger, settings.run.seed, settings.pipeline.rows_per_shard, board)
     dataset = _source(pending, settings.pipeline.rows_per_block)
     for plan in plans:
         dataset = _add_stage(dataset, plan, context, settings.pipeline, index.earlier_attempts(plan.stage.name))
-    stages = [plan.stage.name for plan in plans]
-    with Progress(settings.console, settings.ledger.storage, stages, len(pending), settings.pipeline.report_every_s) as progress:
-        done = threading.Event()
-        trouble: list[Exception] = []
-        threading.Thread(target=_consume, args=(dataset, done, trouble), name="leg", daemon=True).start()
-        while not done.wait(POLL_S):
-            progress.show(ray.get(board.read.remote()))
-        progress.show(ray.get(board.read.remote()), last=True)
-    ray.kill(board)
+    done, trouble = threading.Event(), list[Exception]()
+    threading.Thread(target=_consume, args=(dataset, done, trouble), name="leg", daemon=True).start()
+    try:
+        with stop_on_interrupt(board, settings.console) as asked:
+            _show_until_done(done, board, [plan.stage.name for plan in plans], len(pending), settings)
+    finally:
+        ray.kill(board)
     if trouble:
         raise own_error(trouble[0]) from trouble[0]
+    return asked.is_set()
+
+
+def _show_until_done(done: threading.Event, board: Any, stages: Sequence[str], total: int, settings: LegSettings) -> None:
+    stalls = StallWatch(stages, total, time.monotonic())
+    with Progress(settings.console, settings.ledger.storage, stages, total, settings.pipeline.report_every_s) as progress:
+        while not done.wait(POLL_S):
+            tallies = ray.get(board.read.remote())
+            progress.show(tallies)
+            for stage in stalls.stalled(tallies, time.monotonic()):
+                settings.console.print(f"stage {stage} has work and finished nothing for {STALL_S:.0f} s", highlight=False)
+        progress.show(ray.get(board.read.remote()), last=True)
 
 
 def own_error(error: BaseException) -> BaseException:

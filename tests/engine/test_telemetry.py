@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from engine.storage import Storage
-from engine.telemetry import Progress, Tally, eta_seconds
+from engine.telemetry.board import Tally
+from engine.telemetry.progress import Progress, eta_seconds
 
 
 def test_eta_follows_the_yield_of_each_stage() -> None:

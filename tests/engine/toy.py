@@ -35,8 +35,8 @@ class Square(Stage[Number, Number]):
     makes: ClassVar[type[Record]] = Number
     fan_out = 2
 
-    def __init__(self, trouble: bool = False, log: str = "") -> None:
-        self.trouble, self.log = trouble, log
+    def __init__(self, trouble: bool = False, log: str = "", pause_s: float = 0.0) -> None:
+        self.trouble, self.log, self.pause_s = trouble, log, pause_s
 
     async def attempt(self, record: Number, ordinal: int, rng: random.Random) -> Number:
         if self.log:
@@ -52,7 +52,7 @@ class Square(Stage[Number, Number]):
             await asyncio.sleep(3600)
         if record.value == 666:
             raise UserError("the beast: → take another number")
-        await asyncio.sleep(rng.random() / 200)
+        await asyncio.sleep(self.pause_s + rng.random() / 200)
         return Number(id=derive_id(record.id, "square", ordinal), trace_id=record.trace_id, value=record.value**2 + ordinal)
 
 

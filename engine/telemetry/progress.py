@@ -1,75 +1,18 @@
-"""What a run shows while it works: counts per stage from all actors, a live table or plain lines, and `metrics.jsonl`."""
+"""The display of one leg: a live table on a terminal, plain lines elsewhere, and `metrics.jsonl` beside the rows."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-import ray
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from engine.records import Record
-from engine.stage import Outcomes
 from engine.storage import Storage
-
-R = TypeVar("R", bound=Record)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one stage has finished in this leg."""
-
-    inputs: int = 0
-    rows: int = 0
-    rejections: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: Tally) -> None:
-        """Add another tally to this one."""
-        self.inputs += other.inputs
-        self.rows += other.rows
-        self.rejections += other.rejections
-        self.failures += other.failures
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {"inputs": self.inputs, "rows": self.rows, "rejections": dict(self.rejections), "failures": dict(self.failures)}
-
-
-def tally(outcomes: Sequence[Outcomes[R]]) -> Tally:
-    """Count the ends of some finished inputs."""
-    return Tally(
-        inputs=len(outcomes),
-        rows=sum(len(end.rows) for end in outcomes),
-        rejections=Counter(row.cause for end in outcomes for row in end.rejections),
-        failures=Counter(row.cause for end in outcomes for row in end.failures),
-    )
-
-
-class Board:
-    """Adds up what all actors report. Runs as a Ray actor; losing it loses a picture, never a row."""
-
-    def __init__(self) -> None:
-        self._stages: dict[str, Tally] = {}
-
-    def add(self, stage: str, finished: Tally) -> None:
-        """Count finished inputs of a stage."""
-        self._stages.setdefault(stage, Tally()).add(finished)
-
-    def read(self) -> dict[str, Tally]:
-        """Everything so far."""
-        return self._stages
-
-
-def start_board() -> Any:
-    """A `Board` actor handle."""
-    return ray.remote(Board).options(num_cpus=0, max_restarts=-1).remote()
+from engine.telemetry.board import Tally
 
 
 def eta_seconds(stages: Sequence[str], tallies: dict[str, Tally], total: int, elapsed: float) -> float | None:

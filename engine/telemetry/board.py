@@ -1,0 +1,94 @@
+"""Adding up what all actors of a leg finish, and telling them when to stop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import ray
+from ray.util.metrics import Counter as RayCounter
+
+from engine.records import Record
+from engine.stage import Outcomes
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one stage has finished in this leg."""
+
+    inputs: int = 0
+    rows: int = 0
+    rejections: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Add another tally to this one."""
+        self.inputs += other.inputs
+        self.rows += other.rows
+        self.rejections += other.rejections
+        self.failures += other.failures
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"inputs": self.inputs, "rows": self.rows, "rejections": dict(self.rejections), "failures": dict(self.failures)}
+
+
+def tally(outcomes: Sequence[Outcomes[R]]) -> Tally:
+    """Count the ends of some finished inputs."""
+    return Tally(
+        inputs=len(outcomes),
+        rows=sum(len(end.rows) for end in outcomes),
+        rejections=Counter(row.cause for end in outcomes for row in end.rejections),
+        failures=Counter(row.cause for end in outcomes for row in end.failures),
+    )
+
+
+class Board:
+    """The sum over all actors, and the sign that says stop. Runs as a Ray actor; losing it loses a picture, never a row."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, Tally] = {}
+        self._stopping = False
+
+    def add(self, stage: str, finished: Tally) -> None:
+        """Count finished inputs of a stage."""
+        self._stages.setdefault(stage, Tally()).add(finished)
+
+    def read(self) -> dict[str, Tally]:
+        """Everything so far."""
+        return self._stages
+
+    def stop(self) -> None:
+        """Ask all actors to begin nothing new."""
+        self._stopping = True
+
+    def stopping(self) -> bool:
+        """Whether to begin nothing new."""
+        return self._stopping
+
+
+def start_board() -> Any:
+    """A `Board` actor handle."""
+    return ray.remote(Board).options(num_cpus=0, max_restarts=-1).remote()
+
+
+class StageMetrics:
+    """Counters on Ray's dashboard and metrics port: `ray_hopforge_<name>`, tagged by stage (and cause)."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = {"stage": stage}
+        self._inputs = RayCounter("hopforge_inputs", "Finished inputs.", tag_keys=("stage",))
+        self._rows = RayCounter("hopforge_rows", "Rows made.", tag_keys=("stage",))
+        self._lost = RayCounter("hopforge_rows_lost", "Rejections and failures.", tag_keys=("stage", "cause"))
+
+    def add(self, finished: Tally) -> None:
+        """Count finished inputs. Ray takes only positive increments."""
+        for counter, number in ((self._inputs, finished.inputs), (self._rows, finished.rows)):
+            if number:
+                counter.inc(number, self._stage)
+        for cause, number in (finished.rejections + finished.failures).items():
+            self._lost.inc(number, self._stage | {"cause": cause})
