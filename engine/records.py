@@ -40,8 +40,8 @@ class Record:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection(Record):
-    """A final no: the row is not good enough. Never retried."""
+class Ending(Record):
+    """An attempt that gave no row."""
 
     stage: str
     cause: str
@@ -53,14 +53,14 @@ class Rejection(Record):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Failure(Record):
+class Rejection(Ending):
+    """A final no: the row is not good enough. Never retried."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Failure(Ending):
     """Trouble (time-out, refused connection). Tried again on the next run, at most `run.max_attempts` times."""
 
-    stage: str
-    cause: str
-    detail: str
-    input_id: str
-    ordinal: int
     attempts: int
     """How many runs have tried this by now, from 1."""
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agents.records import TrainingRow
 from engine.ledger import StageCount
 from engine.pipeline.leg import LegResult
-from engine.records import Rejection
+from engine.records import Ending, Rejection
 from samplers.records import Question
 
 TOP_CAUSES = 3
 """Causes named per line; all of them are in rejections/ and failures/."""
+
+
+FILE_WIDTH = 120
+"""Characters per line of output that is not a terminal."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,11 @@ class Funnel:
         return {"seeds": self.seeds, "steps": steps}
 
 
+def make_console() -> Console:
+    """The terminal, or plain lines wide enough for the table when the output goes to a file."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
+
+
 def print_funnel(console: Console, funnel: Funnel) -> None:
     """The closing table."""
     table = Table(title=f"{funnel.seeds:,} seeds" if funnel.seeds else None, title_justify="left")
@@ -91,19 +102,20 @@ def print_example(console: Console, questions: Sequence[Question]) -> None:
     """The question with the most hops (the smallest id among equals), its answer and the path to it."""
     shown = min(questions, key=lambda question: (-question.hops, question.id))
     labels = {placeholder.name: placeholder.label for placeholder in shown.placeholders}
-    console.print(f"\n[bold]{shown.text}[/bold]", highlight=False)
+    console.print(f"\n[bold]{escape(shown.text)}[/bold]", highlight=False)
     for number, step in enumerate(shown.cheat_sheet, 1):
         text = step.text
         for name, label in labels.items():
             text = text.replace(f"[{name}]", label)
         console.print(f"  {number}. {text}", highlight=False, markup=False)
-    console.print(f"  → [bold]{shown.answer}[/bold]", highlight=False)
+    console.print(f"  → [bold]{escape(shown.answer)}[/bold]", highlight=False)
 
 
 def _stage_line(stage: str, makes: str, leg: LegResult) -> FunnelLine:
     count: StageCount = leg.counts[stage]
     ids = leg.inputs[stage]
-    causes = Counter(row.cause for row in (*leg.index.rejections(stage, ids), *leg.index.failures(stage, ids)))
+    endings: list[Ending] = [*leg.index.rejections(stage, ids), *leg.index.failures(stage, ids)]
+    causes = Counter(row.cause for row in endings)
     return FunnelLine(stage, makes, count.attempts, count.rows, count.rejections, count.failures, _ranked(causes))
 
 

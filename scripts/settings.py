@@ -19,6 +19,8 @@ from engine.errors import ConfigError, nearest
 from engine.records import canonical_json, derive_id
 from engine.storage import Storage
 from samplers.config import GraphConfig, QuestionConfig, SamplerConfig
+from samplers.graph.schema_text import dump_schema
+from samplers.graph.store import Graph
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -121,22 +123,24 @@ def row_fingerprint(values: Mapping[str, Any]) -> str:
     return derive_id(canonical_json(row_keys(values)))
 
 
-def claim_run_dir(storage: Storage, values: Mapping[str, Any]) -> None:
-    """Write `config.yaml`, or make sure that an earlier run there used the same row-changing settings.
+def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph) -> None:
+    """Write `config.yaml` and `schema.yaml`, or make sure that an earlier run there used the same row-changing settings and graph.
 
     Raises:
         ConfigError: names the keys that differ.
         UserError: the folder cannot be written.
     """
+    known = {**values, "graph_hash": graph.hash}
     if storage.exists("config.yaml"):
-        before, now = row_keys(yaml.safe_load(storage.read("config.yaml"))), row_keys(values)
+        before, now = row_keys(yaml.safe_load(storage.read("config.yaml"))), row_keys(known)
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         if changed:
             told = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed)
             raise ConfigError(
                 changed[0], f"{storage.root} holds rows made with other settings: {told}", "restore the settings, or choose another run.dir"
             )
-    storage.write("config.yaml", yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True).encode())
+    storage.write("config.yaml", yaml.safe_dump(known, sort_keys=True, allow_unicode=True).encode())
+    storage.write("schema.yaml", dump_schema(graph.schema).encode())
 
 
 def write_manifest(

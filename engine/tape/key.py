@@ -14,13 +14,16 @@ class Effect:
 
     A model call's `scope` is record + rollout + turn, so that equal prompts of different rollouts sample afresh and
     replays do not. A tool call's scope is empty: it is shared by the whole run, and the first committed reply wins.
+
+    Neither the request nor any other field holds an API key: keys are read where a connection is opened and nowhere
+    else, so a tape (and what is exported from it) can be handed on.
     """
 
     kind: str
     """`model`, `search`, `visit`, …"""
     stage: str
     request: Any
-    """JSON-ready; hashed in canonical form."""
+    """JSON-ready; hashed in canonical form, never stored."""
     fingerprint: str = ""
     """Of the served model, so that another model behind the same name is another effect."""
     scope: str = ""
@@ -30,5 +33,16 @@ class Effect:
     @property
     def key(self) -> bytes:
         """16 bytes."""
-        parts = (self.kind, self.stage, canonical_json(self.request), self.fingerprint, self.scope, self.ordinal)
-        return bytes.fromhex(derive_id(*parts))
+        request = canonical_json(self.request).encode(errors="backslashreplace").decode()  # a model may write half a surrogate pair
+        return bytes.fromhex(derive_id(self.kind, self.stage, request, self.fingerprint, self.scope, self.ordinal))
+
+    @property
+    def label(self) -> dict[str, Any]:
+        """What is stored beside the reply, so that a tape can be read without the run: all but the request."""
+        return {
+            "kind": self.kind,
+            "stage": self.stage,
+            "fingerprint": self.fingerprint,
+            "scope": self.scope,
+            "ordinal": self.ordinal,
+        }

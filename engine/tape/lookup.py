@@ -1,25 +1,34 @@
-"""Key → place, over all segments of a run: sorted arrays for what is old, a dict for what is new.
+"""Key → place, over all segments of a tape: sorted arrays for what is old, a dict for what is new.
 
-A million entries take 29 MB and a look-up some microseconds; `refresh` reads only what sidecars gained since.
+Which entry a key stands for depends on the entries alone, not on the order in which they were seen: a reply before a
+failure, then the smallest segment name, then the smallest offset. Segment names start with the time their writer wrote
+first, so of two processes that paid for the same key at once all later readers take the elder writer's reply.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.tape.segment import FAILURE, HEADER, MAGIC, ROW, Entry, read_body, read_sidecar, scan
+from engine.tape.segment import FAILURE, MAGIC, Entry, check_magic, read_body, read_sidecar, scan, to_rows
 
-MERGE_AT = 65_536
-"""Entries in the dict before they are merged into the sorted arrays: 10 MB of Python objects at most."""
+MERGE_AT = 32_768
+"""Entries in the dict before they are merged into the sorted arrays: some 10 MB of Python objects at most."""
+
+PLACE = np.dtype([("segment", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("flag", "u1")])
+
+Batch = tuple[int, NDArray[np.void]]
+"""Number of a segment, and rows of its sidecar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An entry and the segment it is in."""
+    """An entry and the number of the segment it is in."""
 
     segment: int
     offset: int
@@ -27,89 +36,184 @@ class Place:
     flag: int
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far one segment has been read."""
+
+    number: int
+    size: int = 0
+    """Of the file, when it was last looked at."""
+    end: int = len(MAGIC)
+    """Where the last entry taken ends."""
+    rows: int = 0
+    """Entries taken, which is how many sidecar rows can be skipped; a wrong guess costs time only."""
+
+
 class Lookup:
     """Finds replies by key. Not thread-safe; one per event loop."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._segments: list[Path] = []
-        self._rows_read: dict[Path, int] = {}
-        self._recent: dict[bytes, Place] = {}
-        self._sorted: NDArray[np.void] = np.empty(0, dtype=SORTED)
-        self._prefixes: NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
+    def __init__(self, folder: Path, *, sidecars: bool = True) -> None:
+        """`sidecars=False` reads and checks every entry itself: slow, and right whatever the sidecars say."""
+        self._folder, self._sidecars = folder, sidecars
+        self._damaged: set[str] = set()
+        """Segments whose sidecar is not believed, because an entry was not what it says."""
+        self._forget()
 
     def __len__(self) -> int:
-        return len(self._sorted) + len(self._recent)
+        return len(self._keys) + len(self._recent)
 
     def refresh(self) -> None:
-        """Take in what any writer has written since the last time, dead writers' unindexed tails included."""
-        for segment in sorted(self._folder.glob("*.seg")):
-            if segment not in self._rows_read:
-                self._rows_read[segment] = 0
-                self._segments.append(segment)
-            rows = read_sidecar(segment, self._rows_read[segment]) if segment.with_suffix(".idx").exists() else np.empty(0, dtype=ROW)
-            self._rows_read[segment] += len(rows)
-            number = self._segments.index(segment)
-            for key, offset, length, flag in zip(rows["key"], rows["offset"], rows["length"], rows["flag"], strict=True):
-                self._add(bytes(key), Place(number, int(offset), int(length), int(flag)))
-        if len(self._recent) > MERGE_AT:
-            self._merge()
+        """Take in what any writer has written since the last time, indexed or not; one `stat` per segment when that is nothing.
 
-    def recover(self) -> None:
-        """Read the tails that writers did not live to index. Once, at the start: it scans the end of each segment."""
-        self.refresh()
-        for number, segment in enumerate(self._segments):
-            rows = read_sidecar(segment, 0) if segment.with_suffix(".idx").exists() else np.empty(0, dtype=ROW)
-            end = int(rows["offset"][-1]) + int(rows["length"][-1]) if len(rows) else len(MAGIC)
-            if segment.stat().st_size >= end + HEADER.size:
-                for entry in scan(segment, end):
-                    self._add(entry.key, Place(number, entry.offset, entry.length, entry.flag))
+        Raises:
+            InputError: a segment is of another version.
+        """
+        try:
+            self._refresh()
+        except FileNotFoundError:  # compacted since the folder was listed
+            self._forget()
+            self.refresh()
 
     def add(self, segment: Path, entry: Entry) -> None:
         """Note an entry this process has just written."""
-        if segment not in self._rows_read:
-            self._rows_read[segment] = 0
-            self._segments.append(segment)
-        self._add(entry.key, Place(self._segments.index(segment), entry.offset, entry.length, entry.flag))
+        progress = self._met(segment.name)
+        progress.size = progress.end = entry.end
+        progress.rows += 1
+        self._add(entry.key, Place(progress.number, entry.offset, entry.length, entry.flag))
 
     def get(self, key: bytes, *, failures: bool) -> tuple[bytes, int] | None:
-        """Body and flag of the first reply under `key`; a recorded failure counts only when `failures` is set."""
-        place = self._recent.get(key) or self._find_sorted(key)
+        """Body and flag of the reply under `key`; a recorded failure counts only when `failures` is set."""
+        place = self._find(key)
         if place is None or (place.flag == FAILURE and not failures):
             return None
-        body = read_body(self._segments[place.segment], place.offset, place.length, key, place.flag)
-        return None if body is None else (body, place.flag)
+        name = self._names[place.segment]
+        body = read_body(self._folder / name, place.offset, place.length, key, place.flag)
+        if body is not None:
+            return body, place.flag
+        if name in self._damaged or not self._sidecars:
+            return None
+        self._damaged.add(name)  # read everything again, this segment entry by entry; another one may hold the key
+        self._forget()
+        self.refresh()
+        return self.get(key, failures=failures)
 
     def keys(self) -> list[bytes]:
         """All keys, sorted."""
-        return sorted({*self._recent, *(bytes(key) for key in self._sorted["key"])})
+        return sorted([*self._recent, *_split(self._keys)])
+
+    def stands(self, segment: Path, entry: Entry) -> bool:
+        """Whether this entry is the one its key stands for."""
+        place = self._find(entry.key)
+        return place is not None and (self._names[place.segment], place.offset) == (segment.name, entry.offset)
+
+    def _forget(self) -> None:
+        self._names: list[str] = []
+        self._progress: dict[str, Progress] = {}
+        self._recent: dict[bytes, Place] = {}
+        self._keys: NDArray[np.bytes_] = np.empty(0, dtype="S16")
+        self._places: NDArray[np.void] = np.empty(0, dtype=PLACE)
+
+    def _refresh(self) -> None:
+        sizes = _segment_sizes(self._folder)
+        if any(sizes.get(name, -1) < progress.end for name, progress in self._progress.items() if progress.rows):
+            self._forget()  # compacted or put back from a backup under our feet: places no longer hold
+        batches: list[Batch] = []
+        for name, size in sizes.items():
+            progress = self._progress.get(name)
+            if progress is None or progress.size != size:
+                batches += self._read(name, size)
+        if len(self._recent) + sum(len(rows) for _, rows in batches) > MERGE_AT:
+            self._merge(batches)
+        else:
+            for number, rows in batches:
+                self._add_rows(number, rows)
+
+    def _met(self, name: str) -> Progress:
+        if name not in self._progress:
+            self._progress[name] = Progress(len(self._names))
+            self._names.append(name)
+        return self._progress[name]
+
+    def _read(self, name: str, size: int) -> Iterator[Batch]:
+        """What stands in a segment beyond the part already taken: by its sidecar, and where that ends by its entries."""
+        segment = self._folder / name
+        if size < len(MAGIC):  # killed, or not yet come to write its first bytes
+            return
+        if name not in self._progress:
+            check_magic(segment)
+        progress = self._met(name)
+        progress.size = size
+        if self._sidecars and name not in self._damaged:
+            yield from self._take(progress, read_sidecar(segment, progress.rows, progress.end, size))
+        if progress.end < size:
+            yield from self._take(progress, to_rows(scan(segment, progress.end, size)))
+
+    def _take(self, progress: Progress, rows: NDArray[np.void]) -> Iterator[Batch]:
+        if len(rows):
+            progress.rows += len(rows)
+            progress.end = int(rows["offset"][-1]) + int(rows["length"][-1])
+            yield progress.number, rows
+
+    def _add_rows(self, number: int, rows: NDArray[np.void]) -> None:
+        columns = (rows[name].tolist() for name in ("offset", "length", "flag"))
+        for key, offset, length, flag in zip(_split(rows["key"]), *columns, strict=True):
+            self._add(key, Place(number, offset, length, flag))
 
     def _add(self, key: bytes, place: Place) -> None:
-        """The first reply wins; a reply outranks a failure."""
-        known = self._recent.get(key) or self._find_sorted(key)
-        if known is None or (known.flag == FAILURE and place.flag != FAILURE):
+        known = self._find(key)
+        if known is not None and self._rank(known) <= self._rank(place):
+            return
+        if known is None or key in self._recent:
             self._recent[key] = place
+        else:
+            self._places[self._position(key)] = (place.segment, place.offset, place.length, place.flag)
 
-    def _find_sorted(self, key: bytes) -> Place | None:
-        prefix = np.uint64(int.from_bytes(key[:8], "big"))
-        position = int(np.searchsorted(self._prefixes, prefix))
-        while position < len(self._prefixes) and self._prefixes[position] == prefix:
-            row = self._sorted[position]
-            if bytes(row["key"]) == key:
-                return Place(int(row["segment"]), int(row["offset"]), int(row["length"]), int(row["flag"]))
-            position += 1
-        return None
+    def _rank(self, place: Place) -> tuple[int, str, int]:
+        """Of two entries under one key the lower stands."""
+        return place.flag, self._names[place.segment], place.offset
 
-    def _merge(self) -> None:
-        new = [(key, place.segment, place.offset, place.length, place.flag) for key, place in self._recent.items()]
-        kept = [row for row in self._sorted if bytes(row["key"]) not in self._recent] if self._outranked() else self._sorted
-        rows = np.concatenate([np.array(kept, dtype=SORTED), np.array(new, dtype=SORTED)])
-        prefixes = np.frombuffer(rows["key"].tobytes(), dtype=">u8")[::2].astype(np.uint64)
-        order = np.argsort(prefixes, kind="stable")
-        self._sorted, self._prefixes, self._recent = rows[order], prefixes[order], {}
+    def _find(self, key: bytes) -> Place | None:
+        if key in self._recent:
+            return self._recent[key]
+        position = self._position(key)
+        if self._keys[position : position + 1].tobytes() != key:
+            return None
+        return Place(*self._places[position].tolist())
 
-    def _outranked(self) -> bool:
-        return any(self._find_sorted(key) is not None for key in self._recent)
+    def _position(self, key: bytes) -> int:
+        return int(self._keys.searchsorted(np.bytes_(key)))
+
+    def _merge(self, batches: list[Batch]) -> None:
+        """Sort the dict and new rows into the arrays, and keep of each key the entry of lowest rank."""
+        recent = [(place.segment, place.offset, place.length, place.flag) for place in self._recent.values()]
+        keys = [self._keys, np.frombuffer(b"".join(self._recent), dtype="S16"), *(rows["key"] for _, rows in batches)]
+        places = [self._places, np.array(recent, dtype=PLACE), *(_places(number, rows) for number, rows in batches)]
+        all_keys, all_places = np.concatenate(keys), np.concatenate(places)
+        by_name = np.argsort(np.argsort(np.array(self._names, dtype=str), kind="stable"))
+        order = np.lexsort((all_places["offset"], by_name[all_places["segment"]], all_places["flag"], all_keys))
+        all_keys = all_keys[order]
+        first = np.concatenate([[True], all_keys[1:] != all_keys[:-1]])
+        self._keys, self._places, self._recent = all_keys[first], all_places[order[first]], {}
 
 
-SORTED = np.dtype([("key", "V16"), ("segment", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("flag", "u1")])
+def _segment_sizes(folder: Path) -> dict[str, int]:
+    """Segment name → bytes, sorted by name; empty when there is no folder."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        sizes = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".seg")}
+    return dict(sorted(sizes.items()))
+
+
+def _places(number: int, rows: NDArray[np.void]) -> NDArray[np.void]:
+    places = np.empty(len(rows), dtype=PLACE)
+    places["segment"] = number
+    for name in ("offset", "length", "flag"):
+        places[name] = rows[name]
+    return places
+
+
+def _split(keys: NDArray[np.bytes_]) -> list[bytes]:
+    """Numpy drops trailing zero bytes when it hands out a string; keys keep theirs."""
+    data = keys.tobytes()
+    return [data[start : start + 16] for start in range(0, len(data), 16)]

@@ -17,7 +17,7 @@ from bm25s.stopwords import STOPWORDS_EN
 from engine.errors import InputError
 from engine.web.documents import Document
 
-TITLE_WEIGHT = 3
+TITLE_WEIGHT = 4
 """A title word counts as this many words of text: a page *about* a thing comes before pages that mention it."""
 WORD_BYTES = 48
 """Words are told apart by their first 48 bytes, so that the vocabulary is one fixed-width NumPy array."""
@@ -71,7 +71,7 @@ class TextIndex:
                 raise InputError(second.source or "pages", f"two pages share the id {first.id!r}", "give every page its own id")
         if not ordered:
             raise InputError("pages", "there is no page to search", "add a corpus or a graph with at least one entity")
-        token_lists = [words(page.title) * TITLE_WEIGHT + words(page.text) for page in ordered]
+        token_lists = [words(page.title) * TITLE_WEIGHT + words(page.text) or [""] for page in ordered]
         vocabulary = _vocabulary(token_lists)
         by_url = np.array(sorted(range(len(ordered)), key=lambda row: (ordered[row].url, row)), dtype=np.int32)
         return cls(_table(ordered), by_url, vocabulary, _retriever(token_lists, vocabulary))
@@ -123,7 +123,7 @@ def _singular(word: str) -> str:
 
 def _vocabulary(token_lists: Sequence[Sequence[str]]) -> np.ndarray:
     distinct = {word for tokens in token_lists for word in tokens}
-    return np.unique(np.array([word.encode() for word in distinct] or [b""], dtype=f"S{WORD_BYTES}"))
+    return np.unique(np.array([word.encode() for word in distinct], dtype=f"S{WORD_BYTES}"))
 
 
 def _lookup(vocabulary: np.ndarray, terms: Sequence[str]) -> list[int]:

@@ -1,0 +1,112 @@
+"""Stage "rollout": a question is played by a policy with tools; every ordinal is one trajectory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from agents.config import PolicyConfig, ToolsConfig
+from agents.curate.tokens import TokenCounter
+from agents.loop import Agent, Rollout
+from agents.policies.llm import LlmPolicy
+from agents.policies.policy import Policy
+from agents.policies.scripted import ScriptedPolicy
+from agents.records import Trajectory
+from agents.tools.registry import build_tools, check_tools
+from agents.tools.tool import Tool, wire_schema
+from engine.errors import ConfigError
+from engine.llm.protocol import ChatModel
+from engine.records import derive_id
+from engine.shared import Shared
+from engine.stage import Stage
+from engine.web.index import TextIndex
+from samplers.graph.store import Graph
+from samplers.records import Question
+
+
+class RolloutStage(Stage[Question, Trajectory]):
+    """Plays `policy.rollouts` rollouts per question. Pickles to actors; tools and model are built there, in `open`."""
+
+    name = "rollout"
+    takes = Question
+    makes = Trajectory
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        tools: ToolsConfig,
+        graph: Shared[Graph] | None,
+        index: Shared[TextIndex] | None,
+        model_factory: Callable[[], ChatModel] | None,
+    ) -> None:
+        """Args:
+            model_factory: builds the agent role's model inside the actor; needed for `policy.kind=llm` only.
+
+        Raises:
+            ConfigError: a tool is unknown or lacks its source, or the policy lacks its graph, tools or model.
+        """
+        check_tools(tools, index is not None, graph is not None)
+        _check_policy(config, tools, graph is not None, model_factory is not None)
+        self.fan_out = config.rollouts
+        self._config, self._tools_config = config, tools
+        self._graph_handle, self._index_handle, self._model_factory = graph, index, model_factory
+        self._graph: Graph | None = None
+        self._tools: tuple[Tool, ...] = ()
+        self._model: ChatModel | None = None
+
+    async def open(self) -> None:
+        """Map the graph and the index, build the tools and the model."""
+        self._graph = None if self._graph_handle is None else self._graph_handle.get()
+        index = None if self._index_handle is None else self._index_handle.get()
+        self._tools = build_tools(self._tools_config, index, self._graph)
+        self._model = self._model_factory() if self._config.kind == "llm" and self._model_factory else None
+
+    async def attempt(self, record: Question, ordinal: int, rng: random.Random) -> Trajectory:
+        """One rollout. However it ends it is a row; only a model that does not answer is trouble."""
+        agent = Agent(self._policy(record, ordinal, rng), self._tools, self._config, TokenCounter())
+        rollout = await agent.run(record.text)
+        return self._trajectory(record, ordinal, rollout)
+
+    def _policy(self, question: Question, ordinal: int, rng: random.Random) -> Policy:
+        if self._config.kind == "llm":
+            assert self._model is not None, "open() was not called"
+            return LlmPolicy(self._model, [wire_schema(tool) for tool in self._tools], question.id, ordinal)
+        assert self._graph is not None, "open() was not called"
+        return ScriptedPolicy(question, self._graph, [tool.name for tool in self._tools], rng)
+
+    def _trajectory(self, question: Question, ordinal: int, rollout: Rollout) -> Trajectory:
+        assert rollout.stop is not None
+        return Trajectory(
+            id=derive_id(question.id, "rollout", ordinal),
+            trace_id=question.trace_id,
+            question_id=question.id,
+            question=question.text,
+            answer=question.answer,
+            answer_aliases=question.answer_aliases,
+            paradigm=str(question.paradigm),
+            hops=question.hops,
+            certified=question.certified,
+            rollout=ordinal,
+            policy=self._config.kind,
+            tools=tuple(tool.name for tool in self._tools),
+            messages=tuple(rollout.messages),
+            stop_reason=rollout.stop,
+            final_answer=rollout.final_answer,
+            usage=rollout.usage,
+            tags=question.tags,
+        )
+
+
+def _check_policy(config: PolicyConfig, tools: ToolsConfig, has_graph: bool, has_model: bool) -> None:
+    if config.kind == "llm" and not has_model:
+        raise ConfigError("policy.kind", "llm needs a model for the role 'agent'", "set llm.default.base_url, or policy.kind=scripted")
+    if config.kind == "scripted":
+        _check_scripted(tools.names, has_graph)
+
+
+def _check_scripted(names: Sequence[str], has_graph: bool) -> None:
+    if not has_graph:
+        raise ConfigError("policy.kind", "scripted walks proofs over a graph and there is none", "set graph.source, or policy.kind=llm")
+    if "graph_lookup" not in names and not {"search", "visit"} <= set(names):
+        remedy = "add graph_lookup, or search and visit together, to tools.names"
+        raise ConfigError("policy.kind", f"scripted cannot read with {', '.join(names) or 'no tool'} alone", remedy)

@@ -1,0 +1,120 @@
+"""What every tool is, how its arguments are checked, and how its errors reach the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agents.records import ToolCall
+from engine.errors import HopForgeError, nearest
+
+_PYTHON_TYPES: dict[str, type] = {"string": str, "integer": int}
+
+
+class ToolError(HopForgeError):
+    """A call that gave no result. `str(error)` is what the model reads, so it says what to do next.
+
+    ToolError
+    ├── UnknownToolError   no tool of that name
+    ├── ArgumentError      the arguments are no JSON object, or do not fit the schema
+    └── NotFoundError      nothing bears that name or address
+    """
+
+
+class UnknownToolError(ToolError):
+    """The model named a tool it was not offered."""
+
+
+class ArgumentError(ToolError):
+    """The arguments cannot be used as they are."""
+
+
+class NotFoundError(ToolError):
+    """The call is well formed and what it asks for does not exist."""
+
+
+class Tool(Protocol):
+    """One tool. Stateless between calls: equal arguments give equal results."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of the arguments: an object of `string` and `integer` properties."""
+
+    async def call(self, arguments: Mapping[str, Any]) -> str:
+        """The text the model reads, at most `tools.page_chars` characters; `arguments` fit `parameters`.
+
+        Raises:
+            ToolError: there is no result.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer to one call. `failed`: the text tells of an error."""
+
+    text: str
+    failed: bool
+
+
+async def answer_call(tools: Mapping[str, Tool], call: ToolCall) -> ToolResult:
+    """Run one call. A `ToolError` is an answer the model sees; anything else is a bug and propagates."""
+    try:
+        tool = tools.get(call.name)
+        if tool is None:
+            near = nearest(call.name, tools) or sorted(tools)
+            raise UnknownToolError(f"There is no tool named {call.name!r}. Use {' or '.join(near)}.")
+        return ToolResult(await tool.call(read_arguments(call.arguments, tool.parameters)), failed=False)
+    except ToolError as error:
+        return ToolResult(f"Error: {error}", failed=True)
+
+
+def read_arguments(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON text → arguments that fit `schema`; an optional property given as null counts as left out.
+
+    Raises:
+        ArgumentError: says which property is wrong and what it should be.
+    """
+    try:
+        values = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise ArgumentError(f"The arguments are not valid JSON ({error.msg} at character {error.pos}). {_expected(schema)}") from None
+    if not isinstance(values, dict):
+        raise ArgumentError(f"The arguments must be a JSON object. {_expected(schema)}")
+    properties, required = schema["properties"], schema.get("required", ())
+    for key in values:
+        if key not in properties:
+            near = nearest(key, properties)
+            raise ArgumentError(f"Unknown argument {key!r}{f', did you mean {near[0]!r}?' if near else '.'} {_expected(schema)}")
+    given = {key: value for key, value in values.items() if value is not None}
+    for key in required:
+        if key not in given:
+            raise ArgumentError(f"Argument {key!r} is missing. {_expected(schema)}")
+    return {key: _checked(key, value, properties[key]) for key, value in given.items()}
+
+
+def wire_schema(tool: Tool) -> dict[str, Any]:
+    """The tool as OpenAI chat completions wants it in `tools`."""
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
+
+
+def _checked(key: str, value: Any, wanted: Mapping[str, Any]) -> Any:
+    if wanted["type"] == "integer" and isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)  # models often quote numbers
+    if not isinstance(value, _PYTHON_TYPES[wanted["type"]]) or isinstance(value, bool):
+        raise ArgumentError(f"Argument {key!r} must be of type {wanted['type']}, not {type(value).__name__}.")
+    if isinstance(value, str) and not value.strip() and wanted.get("minLength", 0):
+        raise ArgumentError(f"Argument {key!r} must not be empty.")
+    if isinstance(value, int) and value < wanted.get("minimum", value):
+        raise ArgumentError(f"Argument {key!r} must be at least {wanted['minimum']}.")
+    return value
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    parts = [f"{key}{'' if key in required else ' (optional)'}: {value['type']}" for key, value in schema["properties"].items()]
+    return f"Expected {{{', '.join(parts)}}}."

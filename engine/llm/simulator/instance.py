@@ -1,0 +1,150 @@
+"""The smallest value that fits a JSON schema, for structured replies and tool arguments.
+
+Covers what the structured outputs of the OpenAI API and of vLLM are used with: types, properties, enum, const, anyOf, oneOf,
+allOf, $ref, lengths, ranges and multiples. Not `pattern`, `not`, `if` and conditional keywords: a schema whose smallest value
+would have to obey them is refused, never answered wrongly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from engine.llm.simulator.request import BadRequest
+
+DEEPEST = 32
+"""A schema that needs more levels has no finite instance, or none worth a rehearsal."""
+
+UNSUPPORTED = ("pattern", "not", "if", "dependentSchemas", "dependentRequired", "minProperties", "uniqueItems", "contains")
+
+FORMATS = {
+    "date": "2024-01-01",
+    "time": "00:00:00Z",
+    "date-time": "2024-01-01T00:00:00Z",
+    "email": "a@example.org",
+    "uri": "https://example.org/",
+    "uuid": "00000000-0000-0000-0000-000000000000",
+}
+
+
+class Filler:
+    """Makes instances. Free strings become `text`, free booleans `verdict`; properties in `named` get that text."""
+
+    def __init__(self, text: str, verdict: bool = False, named: Mapping[str, str] | None = None) -> None:
+        self._text, self._verdict, self._named = text, verdict, named or {}
+
+    def fill(self, schema: Mapping[str, Any]) -> Any:
+        """An instance of `schema`.
+
+        Raises:
+            BadRequest: the schema uses what is not covered, or has no finite instance.
+        """
+        return self._any(schema, schema, 0, self._text)
+
+    def _any(self, schema: Mapping[str, Any] | bool, root: Mapping[str, Any], depth: int, text: str) -> Any:
+        if isinstance(schema, bool):
+            schema = {}
+        if depth > DEEPEST:
+            raise BadRequest("The schema has no finite instance.", "response_format.json_schema.schema")
+        for keyword in UNSUPPORTED:
+            if schema.get(keyword):
+                raise BadRequest(
+                    f"The simulator cannot make values for the schema keyword '{keyword}'.", "response_format.json_schema.schema"
+                )
+        if "$ref" in schema:
+            return self._any(_resolve(schema["$ref"], root), root, depth + 1, text)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return self._choose(schema["enum"])
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema:
+                return self._first_finite(schema[keyword], root, depth, text)
+        if "allOf" in schema:
+            return self._any(_merged(schema, root), root, depth + 1, text)
+        return self._typed(schema, root, depth, text)
+
+    def _choose(self, values: list[Any]) -> Any:
+        """A verdict is looked for among the values (`yes`, `correct`, `A`); without one it is the first."""
+        wanted = ("true", "yes", "correct", "a") if self._verdict else ("false", "no", "incorrect", "b")
+        return next((value for value in values if str(value).lower() in wanted), values[0])
+
+    def _first_finite(self, options: list[Mapping[str, Any]], root: Mapping[str, Any], depth: int, text: str) -> Any:
+        for option in options:
+            try:
+                return self._any(option, root, depth + 1, text)
+            except BadRequest as error:
+                refusal = error
+        raise refusal
+
+    def _typed(self, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int, text: str) -> Any:
+        kind = schema.get("type", "object" if "properties" in schema else "array" if "items" in schema else "string")
+        match kind[0] if isinstance(kind, list) else kind:
+            case "object":
+                return self._object(schema, root, depth, text)
+            case "array":
+                items = schema.get("items", {})
+                return [self._any(items, root, depth + 1, text) for _ in range(schema.get("minItems", 0))]
+            case "string":
+                return _string(schema, text)
+            case "integer":
+                return int(_number(schema, whole=True))
+            case "number":
+                return _number(schema, whole=False)
+            case "boolean":
+                return self._verdict
+            case _:
+                return None
+
+    def _object(self, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int, text: str) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        return {
+            name: self._any(properties.get(name, {}), root, depth + 1, self._named.get(name, text)) for name in schema.get("required", ())
+        }
+
+
+def _string(schema: Mapping[str, Any], text: str) -> str:
+    if schema.get("format") in FORMATS:
+        return FORMATS[schema["format"]]
+    return text[: schema.get("maxLength")].ljust(schema.get("minLength", 0), "x")
+
+
+def _number(schema: Mapping[str, Any], whole: bool) -> float:
+    """The number nearest to 0 that the schema allows; above an exclusive bound by a step of 1, or halfway to the other bound."""
+    step = schema.get("multipleOf", 1 if whole else None)
+    least = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
+    most = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
+    value = min(max(0, least), most)
+    if step is not None:
+        value = math.ceil(value / step) * step
+        value += step * (value == schema.get("exclusiveMinimum"))
+        value -= step * (value > most or value == schema.get("exclusiveMaximum"))
+        return float(value) if isinstance(value, float) else value
+    if value in (schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")):
+        value = (max(least, most - 2) + min(most, least + 2)) / 2
+    return value
+
+
+def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    node: Any = root
+    for part in reference.removeprefix("#").strip("/").split("/"):
+        if part and (not isinstance(node, dict) or part not in node):
+            raise BadRequest(f"The schema reference '{reference}' leads nowhere.", "response_format.json_schema.schema")
+        node = node[part] if part else node
+    resolved: Mapping[str, Any] = node
+    return resolved
+
+
+def _merged(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """`allOf` as one schema: properties and required lists joined, of other keywords the last one holds."""
+    merged = {name: value for name, value in schema.items() if name != "allOf"}
+    for part in schema["allOf"]:
+        whole = _resolve(part["$ref"], root) if "$ref" in part else part
+        joined = {"properties": {**merged.get("properties", {}), **whole.get("properties", {})}}
+        joined["required"] = [
+            *merged.get("required", ()),
+            *(name for name in whole.get("required", ()) if name not in merged.get("required", ())),
+        ]
+        merged |= {**whole, **{name: value for name, value in joined.items() if value}}
+    return merged

@@ -1,0 +1,1 @@
+"""Subgraph → proved question: queries, proofs, obfuscation, words."""

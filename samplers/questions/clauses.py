@@ -1,0 +1,192 @@
+"""A query tree as noun phrases and verb phrases.
+
+Hidden entities become "a gene that …": "the" when what is said of them fits one entity only, "another" when an entity of their kind
+was spoken of before, because distinct variables are distinct entities. Named entities are printed as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from samplers.graph.infer import PREPOSITIONS
+from samplers.graph.phrases import attribute_phrase, listing, noun, range_phrase, verb_phrase, with_article
+from samplers.graph.store import Graph
+from samplers.questions.evaluate import evaluate
+from samplers.questions.query import distances, is_variable, keep_atoms, terms
+from samplers.records import ANSWER, Atom, AtomKind, Query
+
+SLOT = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Where the other entity goes while a phrase is being shaped."""
+PLACES = frozenset({"in", "on", "at", "within"})
+"""Words that follow "is found"."""
+DETERMINED = re.compile(rf"\bthe ((?:(?!the )[^\s{SLOT}]+ )*){SLOT}")
+"""`the SLOT`, `the fusion gene SLOT`: a hidden entity brings its own article."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What one atom says about an entity."""
+
+    text: str
+    """A verb phrase: `inhibits KIT`."""
+    modifier: str
+    """The same right after the noun, where that is possible: `in gout` for `is a clinical finding in gout`; else ""."""
+    nested: bool
+    """True: holds a relative clause of its own."""
+
+
+class Wording:
+    """Words the query of a tree. Order matters: what is rendered later knows what was spoken of before."""
+
+    def __init__(self, graph: Graph, query: Query) -> None:
+        self._graph, self._query = graph, query
+        self._kinds = {variable.name: variable.kind for variable in query.variables}
+        self._names = {constant.entity: constant.name for constant in query.constants}
+        self._atoms = _tree(query)
+        self._spoken: list[str] = []
+        self._introduced: set[str] = set()
+
+    def kind(self, variable: str) -> str:
+        """The kind of a variable."""
+        return self._kinds[variable]
+
+    def spoken_of(self, variable: str) -> bool:
+        """Whether another entity of the variable's kind was spoken of before."""
+        return any(self._kinds[other] == self._kinds[variable] for other in self._spoken if other != variable)
+
+    def children(self, variable: str) -> list[str]:
+        """Hidden entities that clues of `variable` lead to."""
+        return [other for atom in self._atoms[variable] if is_variable(other := _far(atom, variable))]
+
+    def depth_below(self, variable: str) -> int:
+        """Levels of relative clauses needed to describe a variable in one noun phrase."""
+        return 1 + max((self.depth_below(child) for child in self.children(variable)), default=0)
+
+    def introduce(self, variable: str) -> str:
+        """A noun phrase for a variable, which may be called "this …" from now on."""
+        phrase = self._reference(variable, noun(self._graph.schema, self._kinds[variable]))
+        self._introduced.add(variable)
+        return phrase
+
+    def clauses(self, variable: str, plural: bool = False) -> list[Clause]:
+        """What is said about a variable, clauses that nest last."""
+        self._spoken.append(variable)
+        plain = [atom for atom in self._atoms[variable] if not self._nests(atom, variable)]
+        nested = [atom for atom in self._atoms[variable] if self._nests(atom, variable)]
+        return [self._clause(atom, variable, plural) for atom in (*plain, *nested)]
+
+    def _clause(self, atom: Atom, about: str, plural: bool) -> Clause:
+        schema = self._graph.schema
+        if atom.kind is AtomKind.EDGE:
+            text = verb_phrase(schema, atom.predicate, atom.subject == about, SLOT, plural)
+            text = self._filled(text, _far(atom, about))
+        else:
+            attribute = schema.attributes[atom.predicate]
+            filler = atom.value if atom.value is not None else range_phrase(attribute, atom.low, atom.high)
+            text = attribute_phrase(attribute, filler, plural)
+        head = noun(schema, self._kinds[about], plural)
+        beginnings = (f"are {head} ", "are ones ") if plural else (f"is {with_article(head)} ", "is one ")
+        modifier = next((text[len(start) :] for start in beginnings if text.startswith(start)), "")
+        if modifier:
+            found = "found" if modifier.split()[0] in PLACES else "ones" if plural else "one"
+            text = f"{'are' if plural else 'is'} {found} {modifier}"
+        return Clause(text=text, modifier=modifier, nested=self._nests(atom, about))
+
+    def _nests(self, atom: Atom, about: str) -> bool:
+        far = _far(atom, about)
+        return is_variable(far) and far not in self._introduced
+
+    def _filled(self, phrase: str, term: str) -> str:
+        """The phrase with its slot filled.
+
+        A hidden entity brings its own article: "the fusion gene SLOT" becomes "a fusion gene that …". What is long comes last: "has
+        SLOT as a biomarker" becomes "has, as a biomarker, a protein that …".
+        """
+        if not is_variable(term):
+            return phrase.replace(SLOT, self._names[term])
+        head = noun(self._graph.schema, self._kinds[term])
+        found = DETERMINED.search(phrase)
+        if found is not None:
+            words = found[1].split()
+            if words and words[-1] not in PREPOSITIONS:
+                head = " ".join(words)
+            if not words or words[-1] not in PREPOSITIONS or set(words).intersection(head.split()):
+                phrase = f"{phrase[: found.start()]}{SLOT}{phrase[found.end() :]}"
+        before, _, after = (part.strip() for part in phrase.partition(SLOT))
+        reference = self._reference(term, head)
+        if after and term not in self._introduced and not before.endswith(" that"):
+            return f"{before}, {after}, {reference}"
+        return " ".join(part for part in (before, reference, after) if part)
+
+    def _reference(self, variable: str, head: str) -> str:
+        own = noun(self._graph.schema, self._kinds[variable])
+        if variable in self._introduced:
+            return f"this {own}"
+        if self.spoken_of(variable):
+            return described(f"another {own}", self.clauses(variable))
+        determined = f"the {head}" if self._alone(variable) else with_article(head)
+        return described(determined, self.clauses(variable))
+
+    def _alone(self, variable: str) -> bool:
+        """Whether what is said of a variable fits exactly one entity."""
+        if not self._atoms[variable]:
+            return False
+        below = [atom for name in self._below(variable) for atom in self._atoms[name]]
+        names = {variable: ANSWER, ANSWER: variable}
+        part = replace(
+            self._query,
+            variables=tuple(replace(item, name=names.get(item.name, item.name)) for item in self._query.variables),
+            atoms=tuple(_renamed(atom, names) for atom in below),
+        )
+        return len(evaluate(self._graph, keep_atoms(part, part.atoms), 2)) == 1
+
+    def _below(self, variable: str) -> Iterator[str]:
+        yield variable
+        for child in self.children(variable):
+            yield from self._below(child)
+
+
+def described(head: str, clauses: Sequence[Clause]) -> str:
+    """`a clinical finding in gout`, `a gene that encodes emerin and that is located on chromosome X`.
+
+    "that" is said before every verb phrase, so that inside another clause each is seen to belong to `head`.
+    """
+    if len(clauses) == 1 and clauses[0].modifier:
+        return f"{head} {clauses[0].modifier}"
+    parts = [f"that {clause.text}" for clause in clauses]
+    together = ", and ".join(parts) if sum(clause.nested for clause in clauses) > 1 else listing(parts)
+    return f"{head} {together}".strip()
+
+
+def joined(clauses: Sequence[Clause]) -> str:
+    """Verb phrases side by side: `inhibits KIT and is used to treat gout`."""
+    return listing([clause.text for clause in clauses])
+
+
+def _tree(query: Query) -> dict[str, list[Atom]]:
+    """Variable → the atoms that speak about it and lead away from `?x`.
+
+    Raises:
+        ValueError: the query is no tree around `?x` with constants at its leaves.
+    """
+    depth = distances(query)
+    found: dict[str, list[Atom]] = {variable.name: [] for variable in query.variables}
+    for atom in query.atoms:
+        near = min(terms(atom), key=lambda term: depth[term])
+        if not is_variable(near):
+            raise ValueError("a clue hangs on a named entity")
+        found[near].append(atom)
+    if sum(len(terms(atom)) == 2 for atom in query.atoms) + 1 != len(query.variables) + len(query.constants):
+        raise ValueError("the query is not a tree")
+    return found
+
+
+def _far(atom: Atom, near: str) -> str:
+    """The term at the other end of an atom; "" for a filter."""
+    return atom.object if atom.subject == near else atom.subject if atom.object else ""
+
+
+def _renamed(atom: Atom, names: dict[str, str]) -> Atom:
+    return replace(atom, subject=names.get(atom.subject, atom.subject), object=names.get(atom.object, atom.object))

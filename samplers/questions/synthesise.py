@@ -1,0 +1,106 @@
+"""The stage: subgraph → proved question in words."""
+
+from __future__ import annotations
+
+import random
+from typing import ClassVar
+
+from engine.errors import ConfigError, RejectedError, nearest
+from engine.records import Record, derive_id
+from engine.shared import Shared
+from engine.stage import Stage
+from samplers.config import QuestionConfig
+from samplers.graph.names import normalise
+from samplers.graph.store import Graph
+from samplers.questions.build import build
+from samplers.questions.cheat_sheet import cheat_sheet
+from samplers.questions.clues import Clues
+from samplers.questions.difficulty import difficulty
+from samplers.questions.leak import find_leak
+from samplers.questions.naming import Naming
+from samplers.questions.paradigms import PARADIGMS
+from samplers.questions.query import hops
+from samplers.questions.verbalise import verbalise
+from samplers.records import ANSWER, Certificate, Paradigm, Question, QuestionCause, Subgraph
+
+
+class QuestionStage(Stage[Subgraph, Question]):
+    """One proved question per subgraph, or a rejection that says how all tries ended."""
+
+    name: ClassVar[str] = "question"
+    takes: ClassVar[type[Record]] = Subgraph
+    makes: ClassVar[type[Record]] = Question
+
+    def __init__(self, graph: Shared[Graph], config: QuestionConfig) -> None:
+        """Raises: ConfigError: a paradigm weight is unknown or negative, or all are zero."""
+        _check_weights(config)
+        self._shared, self._config = graph, config
+
+    async def open(self) -> None:
+        """Map the graph into this process."""
+        self._graph = self._shared.get()
+        self._naming = Naming(self._graph)
+
+    async def attempt(self, record: Subgraph, ordinal: int, rng: random.Random) -> Question:
+        """Build, prove, word and check until one try passes.
+
+        Raises:
+            RejectedError: none did.
+        """
+        clues = Clues(self._graph, record, self._naming)
+        return build(clues, self._config, rng, lambda certificate: self._worded(certificate, record, ordinal, rng))
+
+    def _worded(self, certificate: Certificate, record: Subgraph, ordinal: int, rng: random.Random) -> Question:
+        graph, paradigm = self._graph, certificate.paradigm
+        text = verbalise(graph, certificate, rng)
+        steps, placeholders = cheat_sheet(certificate, graph)
+        hidden = [graph.index(item.entity) for item in placeholders if item.hidden and item.entity]
+        leak = find_leak(graph, hidden, text)
+        if leak:
+            raise RejectedError(QuestionCause.LEAK, f"the text tells {leak!r}")
+        answer = graph.index(next(item.entity for item in certificate.query.variables if item.name == ANSWER))
+        counted = paradigm is Paradigm.COUNT
+        return Question(
+            id=derive_id(record.id, self.name, ordinal),
+            trace_id=record.trace_id,
+            text=text,
+            answer=str(len(certificate.answers)) if counted else graph.name(answer),
+            answer_aliases=() if counted else graph.aliases(answer),
+            answer_entity="" if counted else graph.entity(answer),
+            paradigm=paradigm,
+            hops=hops(certificate.query),
+            difficulty=difficulty(certificate),
+            seed_name=record.seed_name,
+            strategy=record.strategy,
+            certified=True,
+            certificate=certificate,
+            cheat_sheet=steps,
+            placeholders=placeholders,
+            tags=_tags(graph, certificate, answer),
+        )
+
+
+def _tags(graph: Graph, certificate: Certificate, answer: int) -> tuple[str, ...]:
+    """`specialty:cardiology`: tag attributes of the answer, else of the entities in the evidence; several values are parted by `|`."""
+    attributes = [name for name, item in graph.schema.attributes.items() if item.form == "tag"]
+    ends = sorted({graph.index(end) for edge in certificate.evidence for end in (edge.source, edge.target)})
+    for entities in ([answer], ends):
+        values = [(name, graph.attribute(entity, name)) for name in attributes for entity in entities]
+        tags = {
+            f"{name}:{normalise(part)}" for name, value in values if isinstance(value, str) for part in value.split("|") if part.strip()
+        }
+        if tags:
+            return tuple(sorted(tags))
+    return ()
+
+
+def _check_weights(config: QuestionConfig) -> None:
+    known = [paradigm.value for paradigm in PARADIGMS]
+    for name, weight in config.paradigms.items():
+        if name not in known:
+            near = nearest(name, known) or known
+            raise ConfigError(f"questions.paradigms.{name}", "unknown paradigm", f"did you mean {' or '.join(near)}?")
+        if weight < 0:
+            raise ConfigError(f"questions.paradigms.{name}", f"the weight {weight:g} is negative", "give a weight of 0 or more")
+    if not any(config.paradigms.values()):
+        raise ConfigError("questions.paradigms", "no paradigm has a weight", f"give one of {', '.join(known)} a weight above 0")
