@@ -60,7 +60,6 @@ class Agent:
 
     async def _step(self, rollout: Rollout) -> None:
         """One turn. At a limit the policy gets one last turn, without tools, to answer."""
-        await asyncio.sleep(0)  # a policy that never waits must not starve the other rollouts of this process
         if rollout.tokens > self._limits.max_tokens:
             rollout.stop = StopReason.MAX_TOKENS
             return

@@ -24,8 +24,23 @@ from samplers.graph.store import Graph
 
 CONF = Path(__file__).parent.parent / "conf"
 
-ROW_NEUTRAL = ("run.dir", "run.name", "run.max_attempts", "run.max_seeds", "pools", "pipeline", "limits")
-"""Keys that change how fast or where rows are made, never which: a run may be resumed under other values of these."""
+ROW_NEUTRAL = (
+    "run.dir",
+    "run.name",
+    "run.max_attempts",
+    "run.max_seeds",
+    "pools",
+    "pipeline",
+    "limits",
+    "graph.path",
+    "graph.schema",
+    "seeds",
+    "questions",
+)
+"""Keys that change how fast, where or for which seeds rows are made, never what a seed gives; contents are compared by hash instead."""
+
+ROW_NEUTRAL_LEAVES = ("base_url", "api_key_env", "timeout_s", "usd_per_1m_input", "usd_per_1m_output")
+"""The same of a model endpoint: where it is served and what it costs, not which model it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +130,11 @@ def resolve_run_dir(settings: Settings, values: Mapping[str, Any], in_job: bool,
 
 def row_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted key → value, for the keys that change rows."""
-    return {key: value for key, value in _flatten(values).items() if not any(f"{key}.".startswith(f"{skip}.") for skip in ROW_NEUTRAL)}
+    return {key: value for key, value in _flatten(values).items() if not _is_neutral(key)}
+
+
+def _is_neutral(key: str) -> bool:
+    return key.rpartition(".")[2] in ROW_NEUTRAL_LEAVES or any(key == skip or key.startswith(f"{skip}.") for skip in ROW_NEUTRAL)
 
 
 def row_fingerprint(values: Mapping[str, Any]) -> str:
@@ -130,7 +149,8 @@ def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph) -> 
         ConfigError: names the keys that differ.
         UserError: the folder cannot be written.
     """
-    known = {**values, "graph_hash": graph.hash}
+    schema = dump_schema(graph.schema)
+    known = {**values, "graph_hash": graph.hash, "schema_hash": derive_id(schema)}
     if storage.exists("config.yaml"):
         before, now = row_keys(yaml.safe_load(storage.read("config.yaml"))), row_keys(known)
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
@@ -140,7 +160,7 @@ def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph) -> 
                 changed[0], f"{storage.root} holds rows made with other settings: {told}", "restore the settings, or choose another run.dir"
             )
     storage.write("config.yaml", yaml.safe_dump(known, sort_keys=True, allow_unicode=True).encode())
-    storage.write("schema.yaml", dump_schema(graph.schema).encode())
+    storage.write("schema.yaml", schema.encode())
 
 
 def write_manifest(

@@ -33,7 +33,7 @@ from agents.tools.registry import build_tools
 from agents.tools.tool import wire_schema
 from engine.errors import InputError, UserError
 from engine.ledger import REJECTIONS, Ledger, parquet_bytes
-from engine.limits.limiter import make_limiter
+from engine.limits.limiter import Limiter, Unlimited, make_limiter
 from engine.llm.client import HttpChatModel
 from engine.pipeline.actor import StagePlan
 from engine.pipeline.leg import LegResult, LegSettings, run_leg
@@ -54,7 +54,7 @@ from samplers.sample import SampleStage
 from samplers.seeds import read_seeds, seeds_from_graph
 from scripts.card import card_facts, describe
 from scripts.funnel import Funnel, make_console, print_example, print_funnel
-from scripts.settings import Settings, claim_run_dir, guard, read_settings, resolve_run_dir, write_manifest
+from scripts.settings import CONF, Settings, claim_run_dir, guard, read_settings, resolve_run_dir, write_manifest
 
 R = TypeVar("R", bound=Record)
 
@@ -64,11 +64,15 @@ SHOWN_CAUSES = 3
 
 @dataclass(frozen=True)
 class Job:
-    """One run: its settings, where it lives, where it speaks."""
+    """One run: what it reads, where it lives, where it speaks."""
 
     settings: Settings
     storage: Storage
     console: Console
+    graph: Graph
+    index: TextIndex
+    seeds: list[Seed]
+    imported: list[Question]
 
     @property
     def leg(self) -> LegSettings:
@@ -82,7 +86,7 @@ def main() -> None:
     _hydra_main()
 
 
-@hydra.main(config_path="../conf", config_name="synthesize", version_base=None)
+@hydra.main(config_path=str(CONF), config_name="synthesize", version_base=None)
 def _hydra_main(config: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -95,63 +99,71 @@ def _hydra_main(config: DictConfig) -> None:
 
 def run_job(settings: Settings, values: dict[str, Any], run_dir: str) -> None:
     """The whole job. Rows, exports and the manifest are in `run_dir` when it returns."""
-    console = make_console()
-    storage = Storage(run_dir)
-    graph = load_graph(settings.graph)
-    job = Job(settings, storage, console)
-    seeds = [] if settings.questions else _seeds(settings, graph)
+    job = prepare(settings, values, run_dir)
+    with ray_session(settings.pipeline):
+        graph, index = Shared.put(job.graph), Shared.put(job.index)
+        found = run_leg(job.seeds, first_leg(settings, graph), job.leg) if job.seeds else None
+        questions, dropped = select_questions(found.rows("question", Question) if found else job.imported, settings.question)
+        _keep(job.storage, "questions/part-00000.parquet", questions, Question)
+        _keep(job.storage, "rejections/select.parquet", dropped, Rejection)
+        if not questions:
+            raise UserError(_nothing_came(found, dropped))
+        answered = run_leg(questions, second_leg(settings, graph, index, make_limiter(settings.limits)), job.leg)
+    rows, doubled = select_rows(answered.rows("curate", TrainingRow))
+    _keep(job.storage, "rejections/deduplicate.parquet", doubled, Rejection)
+    funnel = Funnel.of(len(job.seeds), found, questions, dropped, answered, rows, doubled)
+    tools = [wire_schema(tool) for tool in build_tools(settings.tools, job.index, job.graph)]
+    hashes = write_exports(rows, job.storage, card_facts(settings, job.graph, questions, funnel), tools)
+    write_manifest(job.storage, values, funnel.as_dict(), hashes, job.graph.hash)
+    print_funnel(job.console, funnel)
+    print_example(job.console, questions)
+
+
+def prepare(settings: Settings, values: dict[str, Any], run_dir: str) -> Job:
+    """Read and check everything that can be wrong before anything is started.
+
+    Raises:
+        UserError: a file or a setting is wrong, or the run directory cannot be used.
+    """
+    console, storage = make_console(), Storage(run_dir)
     imported = read_questions(settings.questions) if settings.questions else []
+    named = read_seeds(Path(settings.seeds)) if settings.seeds else []
+    graph = load_graph(settings.graph)
     index = TextIndex.build([*documents(graph), *(read_corpus(settings.tools.corpus) if settings.tools.corpus else [])])
+    first_leg(settings, Shared.local(graph))  # the stages' constructors refuse what cannot work
+    second_leg(settings, Shared.local(graph), Shared.local(index), Unlimited())
+    seeds = [] if imported else _first_seeds(named or seeds_from_graph(graph, settings.sampler.hub_degree), settings)
     claim_run_dir(storage, values, graph)
     console.print(describe(graph), highlight=False)
     console.print(f"run directory: {run_dir}", highlight=False)
-    with ray_session(settings.pipeline):
-        shared = Shared.put(graph)
-        found = ask(job, shared, seeds) if seeds else None
-        questions, dropped = select_questions(found.rows("question", Question) if found else imported, settings.question)
-        _keep(storage, "questions/part-00000.parquet", questions, Question)
-        _keep(storage, "rejections/select.parquet", dropped, Rejection)
-        if not questions:
-            raise UserError(_nothing_came(found, dropped))
-        answered = answer(job, shared, index, questions)
-    rows, doubled = select_rows(answered.rows("curate", TrainingRow))
-    _keep(storage, "rejections/deduplicate.parquet", doubled, Rejection)
-    funnel = Funnel.of(len(seeds), found, questions, dropped, answered, rows, doubled)
-    tools = [wire_schema(tool) for tool in build_tools(settings.tools, index, graph)]
-    hashes = write_exports(rows, Path(storage.path("export")), card_facts(settings, graph, questions, funnel), tools)
-    write_manifest(storage, values, funnel.as_dict(), hashes, graph.hash)
-    print_funnel(console, funnel)
-    print_example(console, questions)
+    return Job(settings, storage, console, graph, index, seeds, imported)
 
 
-def ask(job: Job, graph: Shared[Graph], seeds: Sequence[Seed]) -> LegResult:
-    """First leg: seeds → subgraphs → proved questions."""
-    settings = job.settings
-    plans: list[StagePlan[Any, Any]] = [
+def first_leg(settings: Settings, graph: Shared[Graph]) -> list[StagePlan[Any, Any]]:
+    """Seeds → subgraphs → proved questions."""
+    return [
         StagePlan(SampleStage(graph, settings.sampler), settings.pools.sample, None),
         StagePlan(QuestionStage(graph, settings.question), settings.pools.question, "candidates"),
     ]
-    return run_leg(seeds, plans, job.leg)
 
 
-def answer(job: Job, graph: Shared[Graph], index: TextIndex, questions: Sequence[Question]) -> LegResult:
-    """Second leg: questions → trajectories → curated rows."""
-    settings = job.settings
-    model = _model_factory(settings) if settings.policy.kind == "llm" else None
-    plans: list[StagePlan[Any, Any]] = [
-        StagePlan(RolloutStage(settings.policy, settings.tools, graph, Shared.put(index), model), settings.pools.rollout, "trajectories"),
+def second_leg(settings: Settings, graph: Shared[Graph], index: Shared[TextIndex], limiter: Limiter) -> list[StagePlan[Any, Any]]:
+    """Questions → trajectories → curated rows."""
+    model = _model_factory(settings, limiter) if settings.policy.kind == "llm" else None
+    return [
+        StagePlan(RolloutStage(settings.policy, settings.tools, graph, index, model), settings.pools.rollout, "trajectories"),
         StagePlan(CurateStage(settings.curate), settings.pools.curate, "rows"),
     ]
-    return run_leg(questions, plans, job.leg)
 
 
-def _model_factory(settings: Settings) -> Callable[[], HttpChatModel]:
+def _model_factory(settings: Settings, limiter: Limiter) -> Callable[[], HttpChatModel]:
     """Every actor builds its own client; all share the limits of one governor."""
-    return functools.partial(HttpChatModel, settings.llm.role("agent"), make_limiter(settings.limits))
+    endpoint = settings.llm.role("agent")
+    HttpChatModel(endpoint, limiter)  # a missing endpoint or key is told here, by the driver
+    return functools.partial(HttpChatModel, endpoint, limiter)
 
 
-def _seeds(settings: Settings, graph: Graph) -> list[Seed]:
-    seeds = read_seeds(Path(settings.seeds)) if settings.seeds else seeds_from_graph(graph, settings.sampler.hub_degree)
+def _first_seeds(seeds: Sequence[Seed], settings: Settings) -> list[Seed]:
     if not seeds:
         where = settings.seeds or settings.graph.path or "graph"
         raise InputError(where, "no entity to start from", "give a seed file with seeds=FILE, or a graph with connected entities")

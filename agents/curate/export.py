@@ -14,19 +14,20 @@ tool's properties) read as null; chat templates that test for truth are content 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from agents.curate.card import CardFacts, write_card
 from agents.formats import to_wire
 from agents.records import Message, ToolCall, TrainingRow
+from engine.ledger import parquet_bytes
 from engine.records import sorted_unique
+from engine.storage import Storage
+
+FOLDER = "export"
 
 _OBSERVATION_SEAM = "\n</tool_response>\n<tool_response>\n"
 """What LLaMA-Factory itself puts between the answers of parallel calls, which it wants as one observation."""
@@ -37,8 +38,8 @@ _PROPERTY_KEYS = ("type", "description")
 """What verl's own tool schema keeps of a property besides `enum`."""
 
 
-def write_exports(rows: Iterable[TrainingRow], directory: Path, facts: CardFacts, tools: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Write all exports and the dataset card into `directory`, each file whole or not at all.
+def write_exports(rows: Iterable[TrainingRow], storage: Storage, facts: CardFacts, tools: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Write all exports and the dataset card into `export/` of a run directory, each file whole or not at all.
 
     Args:
         tools: the tools' schemas in OpenAI form (`agents.tools.tool.wire_schema`); a row gets those it was offered.
@@ -51,15 +52,12 @@ def write_exports(rows: Iterable[TrainingRow], directory: Path, facts: CardFacts
     files = {
         "sft.jsonl": _json_lines(sft_row(row, schemas) for row in ordered),
         "sharegpt.jsonl": _json_lines(sharegpt_row(row, schemas) for row in ordered),
-        "verl_sft.parquet": _parquet(verl_sft_table(ordered, schemas)),
-        "verl_rl.parquet": _parquet(verl_rl_table(ordered)),
+        "verl_sft.parquet": parquet_bytes(verl_sft_table(ordered, schemas)),
+        "verl_rl.parquet": parquet_bytes(verl_rl_table(ordered)),
         "README.md": write_card(ordered, facts).encode(),
     }
-    directory.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        temporary = directory / f".{name}.tmp"
-        temporary.write_bytes(data)
-        temporary.replace(directory / name)
+        storage.write(f"{FOLDER}/{name}", data)
     return {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
 
 
@@ -115,7 +113,7 @@ def verl_sft_table(rows: Sequence[TrainingRow], schemas: Mapping[str, Mapping[st
 
 def verl_rl_table(rows: Sequence[TrainingRow]) -> pa.Table:
     """One row per question: its prompt, and in `reward_model` and `extra_info` what a reward function needs."""
-    by_question = {row.question_id: row for row in reversed(rows)}
+    by_question = {row.question_id: row for row in rows}
     firsts = [by_question[key] for key in sorted(by_question)]
     tools = sorted({name for row in firsts for name in row.tools})
     one_tool = pa.struct([("create_kwargs", pa.struct([("question_id", _TEXT)]))])
@@ -200,9 +198,3 @@ def _plain(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json_lines(values: Iterable[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode()
-
-
-def _parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()

@@ -18,8 +18,8 @@ CALL_TOKENS = 16
 LETTERS_PER_TOKEN = 6
 """The estimate: a word costs one token, and one more for every further 6 letters; each digit, each run of signs and each
 run of line ends costs one. Against a byte-level BPE of 16,000 tokens trained on half of the shared corpus and
-trajectories, the other half is estimated at 1.15 (pages) and 1.04 (conversations) times the true count; four
-characters a token gives 1.22 and 0.87. Rare names in no training text run 0.6: give `curate.tokenizer` for exact counts."""
+trajectories, the other half is estimated at 1.15 (pages) and 1.06 (conversations) times the true count; four
+characters a token gives 1.22 and 0.89. Rare names in no training text run 0.6: give `curate.tokenizer` for exact counts."""
 
 _PIECE = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|\n+|_+")
 

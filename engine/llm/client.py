@@ -29,36 +29,32 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 class HttpChatModel:
-    """One endpoint. Build it where it is used (an actor's event loop); `open` before and `close` after."""
+    """One endpoint. Build it where it is used, in an actor for example: it holds the key, and is never pickled."""
 
     def __init__(self, endpoint: EndpointConfig, limiter: Limiter) -> None:
-        self._endpoint, self._limiter = endpoint, limiter
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        """Open the connection pool; the key is read from the environment here and nowhere else.
+        """Read the key from the environment, here and nowhere else; connections are opened at the first call.
 
         Raises:
             ConfigError: no base_url, or the named key variable is not set.
         """
-        headers = {"Content-Type": "application/json"}
-        if not self._endpoint.base_url:
-            raise ConfigError(
-                "llm.default.base_url", "no model endpoint is set", "choose llm=local or llm=openai, or set llm.default.base_url"
-            )
-        if self._endpoint.api_key_env:
-            key = os.environ.get(self._endpoint.api_key_env)
-            if not key:
-                remedy = f"export {self._endpoint.api_key_env}=… before the run"
-                raise ConfigError("llm.default.api_key_env", f"{self._endpoint.api_key_env} is not set", remedy)
-            headers["Authorization"] = f"Bearer {key}"
-        timeout = aiohttp.ClientTimeout(total=self._endpoint.timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout, headers=headers)
+        self._endpoint, self._limiter = endpoint, limiter
+        self._headers = {"Content-Type": "application/json", **_authorization(endpoint)}
+        self._session: aiohttp.ClientSession | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a model client holds a key and connections; send its EndpointConfig instead")
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=self._endpoint.timeout_s, sock_connect=CONNECT_TIMEOUT_S)
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout, headers=self._headers)
+        return self._session
 
     async def close(self) -> None:
-        """Close the connection pool."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Ask when the shared limits allow it, and again after trouble that passes (see `retry.RETRIES`).
@@ -72,10 +68,10 @@ class HttpChatModel:
         return await with_retries(lambda: self._once(body))
 
     async def _once(self, body: bytes) -> ChatReply:
-        assert self._session is not None, "open() first"
+        session = self._open_session()
         async with self._limiter.admit(self._worst_cost(body)) as admission:
             try:
-                async with self._session.post(f"{self._endpoint.base_url}/chat/completions", data=body) as response:
+                async with session.post(f"{self._endpoint.base_url}/chat/completions", data=body) as response:
                     text = await response.text()
             except TimeoutError as error:
                 raise TroubleError(ModelCause.TIMEOUT, f"no reply after {self._endpoint.timeout_s:g} s") from error
@@ -108,6 +104,20 @@ class HttpChatModel:
         if request.seed is not None:
             body["seed"] = request.seed
         return body
+
+
+def _authorization(endpoint: EndpointConfig) -> dict[str, str]:
+    if not endpoint.base_url:
+        remedy = "choose llm=local or llm=openai, or set llm.default.base_url"
+        raise ConfigError("llm.default.base_url", "no model endpoint is set", remedy)
+    if not endpoint.api_key_env:
+        return {}
+    key = os.environ.get(endpoint.api_key_env)
+    if not key:
+        raise ConfigError(
+            "llm.default.api_key_env", f"{endpoint.api_key_env} is not set", f"export {endpoint.api_key_env}=… before the run"
+        )
+    return {"Authorization": f"Bearer {key}"}
 
 
 def parse_reply(text: str) -> ChatReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -134,6 +135,7 @@ def _lookup(vocabulary: np.ndarray, terms: Sequence[str]) -> list[int]:
 
 
 def _retriever(token_lists: Sequence[Sequence[str]], vocabulary: np.ndarray) -> bm25s.BM25:
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # the library talks at DEBUG whatever the root logger says
     retriever = bm25s.BM25(backend="numpy", csc_backend="numpy")
     numbers = {word: number for number, word in enumerate(vocabulary.tolist())}
     ids = [[numbers[word.encode()[:WORD_BYTES].rstrip(b"\0")] for word in tokens] for tokens in token_lists]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,11 @@ class EchoTool:
     """Says what it was asked, after waiting; fails when asked to."""
 
     name, description = "search", "Echoes."
-    parameters = {"type": "object", "properties": {"query": {"type": "string"}, "wait": {"type": "integer"}}, "required": ["query"]}
+    parameters: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {"query": {"type": "string"}, "wait": {"type": "integer"}},
+        "required": ["query"],
+    }
 
     def __init__(self) -> None:
         self.at_once = self.most_at_once = 0

@@ -97,6 +97,7 @@ def test_graph_lookup_says_facts_in_words_and_structured(tools):
 def test_graph_lookup_of_one_relation(tools):
     text = ask(tools, "graph_lookup", entity="chronic myeloid leukemia", relation="treats").text
     assert "Facts: 3 of relation treats" in text and text.count("[treats ← ") == 3 and "oncology" not in text
+    assert "[inhibits" not in ask(tools, "graph_lookup", entity="imatinib", relation="treats").text
 
 
 def test_several_bearers_of_a_name_are_all_shown(tools):

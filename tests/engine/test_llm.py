@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -39,7 +40,6 @@ async def server(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def client(base_url: str, timeout_s: float = 5.0, api_key_env: str | None = None) -> AsyncIterator[HttpChatModel]:
     endpoint = EndpointConfig(base_url=base_url, model="m", timeout_s=timeout_s, api_key_env=api_key_env)
     model = HttpChatModel(endpoint, Unlimited())
-    await model.open()
     try:
         yield model
     finally:
@@ -103,11 +103,11 @@ async def test_a_wrong_key_stops_the_run_and_the_key_is_not_shown(monkeypatch: p
     assert seen == ["Bearer s3cret"] and "s3cret" not in str(caught.value)
 
 
-async def test_a_missing_key_is_named_before_any_call() -> None:
+def test_a_missing_key_is_named_before_any_call() -> None:
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        await HttpChatModel(EndpointConfig(base_url="http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY"), Unlimited()).open()
+        HttpChatModel(EndpointConfig(base_url="http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY"), Unlimited())
     with pytest.raises(ConfigError, match="no model endpoint"):
-        await HttpChatModel(EndpointConfig(), Unlimited()).open()
+        HttpChatModel(EndpointConfig(), Unlimited())
 
 
 async def test_slow_down_and_garbage_are_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,3 +189,8 @@ def test_retry_after_is_read_in_all_its_forms() -> None:
     assert retry_after({"retry-after-ms": "250", "Retry-After": "9"}) == 0.25
     assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
     assert retry_after({"Retry-After": "soon"}) == 0.0 and retry_after({}) == 0.0
+
+
+def test_a_client_never_travels_with_its_key() -> None:
+    with pytest.raises(TypeError, match="holds a key"):
+        pickle.dumps(HttpChatModel(EndpointConfig(base_url="http://127.0.0.1:9/v1"), Unlimited()))

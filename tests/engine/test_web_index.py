@@ -49,6 +49,11 @@ def test_the_page_about_a_thing_comes_before_pages_that_mention_it():
     assert hits[0].snippet == "Imatinib inhibits BCR-ABL1."
 
 
+def test_a_title_word_weighs_more_than_a_word_of_text():
+    about, mentions = page("z", "Zebra", "An animal of some kind."), page("a", "Animal", "A zebra of some kind.")
+    assert [hit.title for hit in TextIndex.build([about, mentions]).search("zebra", 2)] == ["Zebra", "Animal"]
+
+
 def test_stop_words_and_unknown_words_find_nothing():
     index = TextIndex.build(PAGES)
     assert index.search("the of and", 5) == index.search("xylophone", 5) == index.search("", 5) == index.search("imatinib", 0) == []
