@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -85,6 +85,18 @@ class LimitsConfig:
     """Hard stop on money; null is no limit."""
     budget_tokens: NonNegative | None = None
     """Hard stop on tokens; null is no limit."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TapeConfig:
+    """Record and replay of model replies."""
+
+    mode: Literal["record", "replay", "off"] = "record"
+    """`record`: replay what is there and write the rest; `replay`: a miss is a failure, no network; `off`: write nothing."""
+    dir: str | None = None
+    """A folder that all nodes share by POSIX means; null: `tape/` in the run directory."""
+    fsync: bool = False
+    """Survive a power cut, not only a killed process; costs some milliseconds per call."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

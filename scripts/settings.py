@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from agents.config import CurateConfig, PolicyConfig, ToolsConfig
-from engine.config import LimitsConfig, LLMConfig, PipelineConfig, PoolConfig, RunConfig, parse
+from engine.config import LimitsConfig, LLMConfig, PipelineConfig, PoolConfig, RunConfig, TapeConfig, parse
 from engine.errors import ConfigError, nearest
 from engine.records import canonical_json, derive_id
 from engine.storage import Storage
@@ -32,6 +32,7 @@ ROW_NEUTRAL = (
     "pools",
     "pipeline",
     "limits",
+    "tape",
     "graph.path",
     "graph.schema",
     "seeds",
@@ -66,6 +67,7 @@ class Settings:
     curate: CurateConfig
     llm: LLMConfig
     limits: LimitsConfig
+    tape: TapeConfig
     pipeline: PipelineConfig
     pools: PoolsConfig
     seeds: str | None
@@ -93,7 +95,9 @@ def check_overrides(arguments: Sequence[str], config_name: str) -> None:
     Raises:
         ConfigError: names the key and what it could be.
     """
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    overrides = [
+        argument for argument in arguments if argument.startswith(("+", "~")) or ("=" in argument and not argument.startswith("-"))
+    ]
     with initialize_config_dir(str(CONF), version_base=None):
         known = set(_flatten(OmegaConf.to_container(compose(config_name), resolve=False)))
     groups = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
@@ -142,7 +146,7 @@ def row_fingerprint(values: Mapping[str, Any]) -> str:
     return derive_id(canonical_json(row_keys(values)))
 
 
-def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph) -> None:
+def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph, fingerprint: str) -> None:
     """Write `config.yaml` and `schema.yaml`, or make sure that an earlier run there used the same row-changing settings and graph.
 
     Raises:
@@ -150,7 +154,7 @@ def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph) -> 
         UserError: the folder cannot be written.
     """
     schema = dump_schema(graph.schema)
-    known = {**values, "graph_hash": graph.hash, "schema_hash": derive_id(schema)}
+    known = {**values, "graph_hash": graph.hash, "schema_hash": derive_id(schema), "agent_fingerprint": fingerprint}
     if storage.exists("config.yaml"):
         before, now = row_keys(yaml.safe_load(storage.read("config.yaml"))), row_keys(known)
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]

@@ -10,7 +10,6 @@ Run the same command again and it goes on where it stopped.
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -33,8 +32,8 @@ from agents.tools.registry import build_tools
 from agents.tools.tool import wire_schema
 from engine.errors import InputError, UserError
 from engine.ledger import REJECTIONS, Ledger, parquet_bytes
-from engine.limits.limiter import Limiter, Unlimited, make_limiter
-from engine.llm.client import HttpChatModel
+from engine.limits.limiter import Unlimited, make_limiter
+from engine.llm.protocol import ChatModel
 from engine.pipeline.actor import StagePlan
 from engine.pipeline.leg import LegResult, LegSettings, run_leg
 from engine.pipeline.session import in_ray_job, ray_session
@@ -54,6 +53,7 @@ from samplers.sample import SampleStage
 from samplers.seeds import read_seeds, seeds_from_graph
 from scripts.card import card_facts, describe
 from scripts.funnel import Funnel, make_console, print_example, print_funnel
+from scripts.models import agent_factory, served_fingerprint
 from scripts.settings import CONF, Settings, claim_run_dir, guard, read_settings, resolve_run_dir, write_manifest
 
 R = TypeVar("R", bound=Record)
@@ -73,6 +73,8 @@ class Job:
     index: TextIndex
     seeds: list[Seed]
     imported: list[Question]
+    fingerprint: str
+    """Of the served agent model; empty for the scripted policy."""
 
     @property
     def leg(self) -> LegSettings:
@@ -108,7 +110,8 @@ def run_job(settings: Settings, values: dict[str, Any], run_dir: str) -> None:
         _keep(job.storage, "rejections/select.parquet", dropped, Rejection)
         if not questions:
             raise UserError(_nothing_came(found, dropped))
-        answered = run_leg(questions, second_leg(settings, graph, index, make_limiter(settings.limits)), job.leg)
+        model = agent_factory(settings, job.storage, make_limiter(settings.limits), job.fingerprint) if job.fingerprint else None
+        answered = run_leg(questions, second_leg(settings, graph, index, model), job.leg)
     rows, doubled = select_rows(answered.rows("curate", TrainingRow))
     _keep(job.storage, "rejections/deduplicate.parquet", doubled, Rejection)
     funnel = Funnel.of(len(job.seeds), found, questions, dropped, answered, rows, doubled)
@@ -130,13 +133,15 @@ def prepare(settings: Settings, values: dict[str, Any], run_dir: str) -> Job:
     named = read_seeds(Path(settings.seeds)) if settings.seeds else []
     graph = load_graph(settings.graph)
     index = TextIndex.build([*documents(graph), *(read_corpus(settings.tools.corpus) if settings.tools.corpus else [])])
+    fingerprint = served_fingerprint(settings, storage) if settings.policy.kind == "llm" else ""
+    model = agent_factory(settings, storage, Unlimited(), fingerprint) if fingerprint else None
     first_leg(settings, Shared.local(graph))  # the stages' constructors refuse what cannot work
-    second_leg(settings, Shared.local(graph), Shared.local(index), Unlimited())
+    second_leg(settings, Shared.local(graph), Shared.local(index), model)
     seeds = [] if imported else _first_seeds(named or seeds_from_graph(graph, settings.sampler.hub_degree), settings)
-    claim_run_dir(storage, values, graph)
+    claim_run_dir(storage, values, graph, fingerprint)
     console.print(describe(graph), highlight=False)
     console.print(f"run directory: {run_dir}", highlight=False)
-    return Job(settings, storage, console, graph, index, seeds, imported)
+    return Job(settings, storage, console, graph, index, seeds, imported, fingerprint)
 
 
 def first_leg(settings: Settings, graph: Shared[Graph]) -> list[StagePlan[Any, Any]]:
@@ -147,20 +152,14 @@ def first_leg(settings: Settings, graph: Shared[Graph]) -> list[StagePlan[Any, A
     ]
 
 
-def second_leg(settings: Settings, graph: Shared[Graph], index: Shared[TextIndex], limiter: Limiter) -> list[StagePlan[Any, Any]]:
-    """Questions → trajectories → curated rows."""
-    model = _model_factory(settings, limiter) if settings.policy.kind == "llm" else None
+def second_leg(
+    settings: Settings, graph: Shared[Graph], index: Shared[TextIndex], model: Callable[[], ChatModel] | None
+) -> list[StagePlan[Any, Any]]:
+    """Questions → trajectories → curated rows. `model` plays the agent when the policy is not scripted."""
     return [
         StagePlan(RolloutStage(settings.policy, settings.tools, graph, index, model), settings.pools.rollout, "trajectories"),
         StagePlan(CurateStage(settings.curate), settings.pools.curate, "rows"),
     ]
-
-
-def _model_factory(settings: Settings, limiter: Limiter) -> Callable[[], HttpChatModel]:
-    """Every actor builds its own client; all share the limits of one governor."""
-    endpoint = settings.llm.role("agent")
-    HttpChatModel(endpoint, limiter)  # a missing endpoint or key is told here, by the driver
-    return functools.partial(HttpChatModel, endpoint, limiter)
 
 
 def _first_seeds(seeds: Sequence[Seed], settings: Settings) -> list[Seed]:

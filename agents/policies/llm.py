@@ -23,7 +23,8 @@ class LlmPolicy:
     async def decide(self, messages: Sequence[Message], turn: int, final: bool) -> Decision:
         """Ask once; the final turn offers no tools. A `TroubleError` of the model propagates."""
         seed = int(derive_id(self._question_id, self._rollout, turn)[:7], 16)  # 28 bits: fits every server's int32
-        request = ChatRequest(messages=to_wires(messages), tools=() if final else self._tools, seed=seed)
+        scope = f"{self._question_id}/{self._rollout}/{turn}"
+        request = ChatRequest(messages=to_wires(messages), tools=() if final else self._tools, seed=seed, scope=scope)
         reply = await self._model.complete(request)
         return Decision(
             message=from_reply(reply),

@@ -6,6 +6,7 @@ retries happen in one place (`complete`); nothing above this client tries a call
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -55,6 +56,19 @@ class HttpChatModel:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def fingerprint(self) -> str:
+        """What is served under this model's name: the `fingerprint` (or `root`) that GET /models tells, else the name alone.
+
+        Raises:
+            TroubleError: nobody answers.
+        """
+        try:
+            async with self._open_session().get(f"{self._endpoint.base_url}/models") as response:
+                text = await response.text()
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise TroubleError(ModelCause.UNREACHABLE, f"{type(error).__name__}: {error}") from error
+        return _fingerprint(text if response.status == 200 else "", self._endpoint.model)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Ask when the shared limits allow it, and again after trouble that passes (see `retry.RETRIES`).
@@ -140,6 +154,16 @@ def parse_reply(text: str) -> ChatReply:
         completion_tokens=completion.usage.completion_tokens if completion.usage else 0,
         reasoning=getattr(choice.message, "reasoning_content", None) or "",
     )
+
+
+def _fingerprint(text: str, model: str) -> str:
+    """Servers differ in what they tell; one that tells nothing useful leaves the name."""
+    try:
+        listed = json.loads(text)["data"]
+        known = next(entry for entry in listed if entry.get("id") == model)
+        return f"{model}@{known.get('fingerprint') or known.get('root') or model}"
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, StopIteration):
+        return model
 
 
 def _raise_for_status(status: int, text: str) -> None:
