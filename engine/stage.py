@@ -42,9 +42,6 @@ class Stage(ABC, Generic[In, Out]):
     async def open(self) -> None:
         """Build what cannot be pickled (sessions, indexes) on the actor's own event loop."""
 
-    async def close(self) -> None:
-        """Release what `open` built."""
-
     @abstractmethod
     async def attempt(self, record: In, ordinal: int, rng: random.Random) -> Out:
         """Make the `ordinal`-th row from `record`.

@@ -12,7 +12,7 @@ from engine.errors import ConfigError, TroubleError
 from engine.limits.limiter import Limiter, Unlimited
 from engine.llm.client import HttpChatModel
 from engine.llm.protocol import ChatModel
-from engine.llm.taped import TapedChatModel
+from engine.llm.taped import Absent, TapedChatModel
 from engine.storage import Storage
 from engine.tape.tape import Tape, TapeMode, local_folder
 from scripts.settings import Settings
@@ -32,7 +32,8 @@ class ModelFactory:
         """A model of its own for each actor; limits and tape are shared by all."""
         self.tape.open()
         shaping = f"{self.fingerprint} temperature={self.endpoint.temperature:g} max_tokens={self.endpoint.max_tokens}"
-        return TapedChatModel(HttpChatModel(self.endpoint, self.limiter), self.tape, self.stage, shaping)
+        model = Absent() if self.tape.mode == TapeMode.REPLAY else HttpChatModel(self.endpoint, self.limiter)
+        return TapedChatModel(model, self.tape, self.stage, shaping)
 
 
 def agent_factory(settings: Settings, storage: Storage, limiter: Limiter, fingerprint: str) -> ModelFactory:

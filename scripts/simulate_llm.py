@@ -85,7 +85,7 @@ def _token(variable: str | None) -> str | None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed (Ray Serve brings it): a third more calls per second. The simulator does not need it."""
+    """uvloop where it is installed (Ray Serve brings it): some 5 % more calls per second with 800 connections, not needed otherwise."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     import uvloop

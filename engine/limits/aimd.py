@@ -11,11 +11,14 @@ from dataclasses import dataclass
 DECREASE = 0.85
 """Factor on overload: 0.5 would halve the throughput of a server that is just full, 0.95 follow a falling limit too slowly."""
 
+FIRST_DECREASE = 0.5
+"""Factor on the first overload: slow start doubles per round trip, so it has gone up to twice too far."""
+
 PLATEAU = 0.95
 """Share of the last overload level up to which growth is brisk; above it the limit is probed."""
 
 BRISK_S = 4.0
-"""Seconds to grow back from `DECREASE` to `PLATEAU` of the last level."""
+"""Seconds to grow from `DECREASE` to `PLATEAU` of the last level; the pace is the same from further below."""
 
 PROBE_PER_S = 0.004
 """Growth per second above the plateau, as a share of the last level: about 25 s from the plateau to the next probe of
@@ -62,5 +65,6 @@ class Aimd:
         self.paused_until = max(self.paused_until, now + retry_after)
         if now - self.decreased_at < COOL_DOWN_S:
             return
+        factor = DECREASE if self.level else FIRST_DECREASE
         self.decreased_at, self.level = now, self.limit
-        self.limit = max(self.floor, self.limit * DECREASE)
+        self.limit = max(self.floor, self.limit * factor)

@@ -16,6 +16,8 @@ class ChatRequest:
     max_tokens: int | None = None
     seed: int | None = None
     """Derived from record, rollout and turn, so that equal prompts of different rollouts sample afresh."""
+    scope: str = ""
+    """Record + rollout + turn; part of the tape key, never sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

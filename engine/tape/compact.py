@@ -49,9 +49,9 @@ def compact(folder: Path, *, keep_failures: bool = False) -> Compaction:
         UserError: a run is writing to it, or there is no room for the new segment; the tape is as it was.
     """
     open_tape(folder)
-    with locked_for_compaction(folder), told(folder):
-        lookup, old, work = open_tape(folder), segments(folder), folder / WORK
-        before = sum(segment.stat().st_size for segment in old)
+    with locked_for_compaction(folder):
+        lookup, work = open_tape(folder), folder / WORK
+        before = [segment.stat().st_size for segment in segments(folder)]
         shutil.rmtree(work, ignore_errors=True)  # of a compaction that was killed
         try:
             made, entries, digest = _write(work, _standing(lookup, keep_failures))
@@ -61,12 +61,13 @@ def compact(folder: Path, *, keep_failures: bool = False) -> Compaction:
             _put_in_place(made, new)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        _remove(segment for segment in old if segment != new)
-        return Compaction(entries, len(old), before, new.stat().st_size)
+        _remove_all_but(new)
+        return Compaction(entries, len(before), sum(before), new.stat().st_size)
 
 
 def _standing(lookup: Lookup, keep_failures: bool) -> Iterator[Kept]:
-    for key in lookup.keys():
+    keys = lookup.keys()
+    for key in keys:
         found = lookup.get(key, failures=keep_failures)
         if found is not None:
             yield key, *found
@@ -100,12 +101,18 @@ def _digest(kept: Iterable[Kept]) -> tuple[int, str]:
 
 
 def _put_in_place(made: Path, new: Path) -> None:
-    made.with_suffix(".idx").replace(new.with_suffix(".idx"))
-    made.replace(new)
-    fsync_folder(new.parent)
+    with told(new):
+        made.with_suffix(".idx").replace(new.with_suffix(".idx"))
+        made.replace(new)
+        fsync_folder(new.parent)
 
 
-def _remove(old: Iterable[Path]) -> None:
-    for segment in old:
-        segment.unlink()
-        segment.with_suffix(".idx").unlink(missing_ok=True)
+def _remove_all_but(new: Path) -> None:
+    """Segments first: one without its sidecar would have to be scanned, a sidecar alone means nothing."""
+    with told(new.parent):
+        for segment in segments(new.parent):
+            if segment != new:
+                segment.unlink()
+        for sidecar in new.parent.glob("*.idx"):
+            if sidecar.stem != new.stem:
+                sidecar.unlink()

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from engine.tape.segment import FAILURE, MAGIC, Entry, check_magic, read_body, read_sidecar, scan, to_rows
 
 MERGE_AT = 32_768
-"""Entries in the dict before they are merged into the sorted arrays: some 10 MB of Python objects at most."""
+"""Entries in the dict before they are merged into the sorted arrays. The dict takes some 180 bytes an entry and the arrays 33,
+but a merge into a million takes 0.4 s."""
 
 PLACE = np.dtype([("segment", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("flag", "u1")])
 
@@ -90,9 +91,9 @@ class Lookup:
         body = read_body(self._folder / name, place.offset, place.length, key, place.flag)
         if body is not None:
             return body, place.flag
-        if name in self._damaged or not self._sidecars:
+        if (name in self._damaged or not self._sidecars) and (self._folder / name).exists():
             return None
-        self._damaged.add(name)  # read everything again, this segment entry by entry; another one may hold the key
+        self._damaged.add(name)  # or compacted away: read all again, this one entry by entry; another one may hold the key
         self._forget()
         self.refresh()
         return self.get(key, failures=failures)
@@ -114,11 +115,8 @@ class Lookup:
         self._places: NDArray[np.void] = np.empty(0, dtype=PLACE)
 
     def _refresh(self) -> None:
-        sizes = _segment_sizes(self._folder)
-        if any(sizes.get(name, -1) < progress.end for name, progress in self._progress.items() if progress.rows):
-            self._forget()  # compacted or put back from a backup under our feet: places no longer hold
         batches: list[Batch] = []
-        for name, size in sizes.items():
+        for name, size in _segment_sizes(self._folder).items():
             progress = self._progress.get(name)
             if progress is None or progress.size != size:
                 batches += self._read(name, size)

@@ -21,6 +21,9 @@ from engine.tape.segment import FAILURE, REPLY, SegmentWriter
 REFRESH_S = 0.2
 """Rows that start within this time share one look at the other writers' segments: a reply is at most this stale."""
 
+Performed = tuple[bytes, int]
+"""Body and flag, as written."""
+
 
 class TapeMode(StrEnum):
     """What the tape does."""
@@ -137,10 +140,6 @@ class Tape:
     def _opened(self) -> Lookup:
         assert self._lookup is not None, "open() first"
         return self._lookup
-
-
-Performed = tuple[bytes, int]
-"""Body and flag, as written."""
 
 
 def local_folder(folder: str) -> Path:

@@ -99,7 +99,8 @@ def test_sharegpt_rows_alternate_as_llama_factory_wants(exported):
 def test_arguments_that_are_no_json_stay_text(tools, tmp_path):
     messages = (Message(role="user", content="?"), Message(role="assistant", content="", tool_calls=(call("1", "search", "{oops"),)))
     write([row(messages=messages)], tmp_path / "export", [wire_schema(tools["search"])])
-    assert json.loads(lines(tmp_path / "export" / "sharegpt.jsonl")[0]["conversations"][1]["value"]) == {
+    turn = lines(tmp_path / "export" / "sharegpt.jsonl")[0]["conversations"][1]
+    assert json.loads(turn["value"]) == {
         "name": "search",
         "arguments": "{oops",
     }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.config import LimitsConfig
 from engine.errors import TroubleError
-from engine.limits.aimd import DECREASE, Aimd
+from engine.limits.aimd import DECREASE, FIRST_DECREASE, Aimd
 from engine.limits.bucket import TokenBucket
 from engine.limits.budget import NOTHING, Budget, Cost
 from engine.limits.governor import Governor, Report
@@ -174,7 +174,9 @@ def test_an_idle_limit_does_not_grow_and_retry_after_is_obeyed() -> None:
     assert aimd.limit == 10
     aimd.overloaded(now=2.0, retry_after=7.0)
     aimd.overloaded(now=2.5)
-    assert (aimd.paused_until, aimd.level) == (9.0, 10) and aimd.limit == pytest.approx(10 * DECREASE)
+    assert (aimd.paused_until, aimd.level) == (9.0, 10) and aimd.limit == 10 * FIRST_DECREASE
+    aimd.overloaded(now=4.0)
+    assert aimd.limit == pytest.approx(10 * FIRST_DECREASE * DECREASE)
 
 
 def test_tokens_per_minute_make_everybody_wait() -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.errors import RejectedError, TroubleError, UserError
+from engine.errors import ConfigError, RejectedError, TroubleError, UserError
 from engine.tape.key import Effect
+from engine.tape.lock import locked_for_compaction
 from engine.tape.lookup import Lookup
 from engine.tape.segment import FAILURE, REPLY, SegmentWriter, scan
 from engine.tape.tape import Tape, TapeMode
@@ -101,41 +100,6 @@ async def test_a_tape_travels_closed(tmp_path: Path) -> None:
     assert await world.ask(travelled, 3) == {"square": 9}
 
 
-bodies = st.lists(
-    st.tuples(st.binary(min_size=16, max_size=16), st.binary(max_size=200)), min_size=1, max_size=12, unique_by=lambda pair: pair[0]
-)
-
-
-@given(bodies, st.integers(1, 60), st.booleans())
-def test_a_torn_segment_loses_only_its_last_entries(
-    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[bytes, bytes]], torn: int, indexed: bool
-) -> None:
-    folder = tmp_path_factory.mktemp("tape")
-    with SegmentWriter(folder, "a") as writer:
-        entries = [writer.append(key, body) for key, body in pairs]
-    data = writer.path.read_bytes()
-    kept = data[: max(8, len(data) - torn)]
-    writer.path.write_bytes(kept)
-    if not indexed:
-        writer.path.with_suffix(".idx").unlink()
-    lookup = Lookup(folder)
-    lookup.recover()
-    for (key, body), entry in zip(pairs, entries, strict=True):
-        whole = entry.offset + entry.length <= len(kept)
-        assert lookup.get(key, failures=False) == ((body, REPLY) if whole else None)
-
-
-def test_a_flipped_byte_is_not_a_reply(tmp_path: Path) -> None:
-    with SegmentWriter(tmp_path, "a") as writer:
-        entry = writer.append(b"k" * 16, b"hello")
-    data = bytearray(writer.path.read_bytes())
-    data[entry.offset] ^= 1
-    writer.path.write_bytes(bytes(data))
-    lookup = Lookup(tmp_path)
-    lookup.recover()
-    assert lookup.get(b"k" * 16, failures=True) is None and list(scan(writer.path)) == []
-
-
 def test_many_entries_are_merged_and_a_reply_outranks_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.tape.lookup.MERGE_AT", 50)
     keys = [number.to_bytes(16, "big") for number in range(300)]
@@ -181,7 +145,118 @@ async def test_a_killed_writer_has_written_everything_it_used(tmp_path: Path) ->
     assert len(used) >= 50 and world.asked == []
 
 
+async def test_a_torn_tail_does_not_trouble_the_next_run(tmp_path: Path) -> None:
+    world, tape = World(), opened(tmp_path)
+    await world.ask(tape, 1)
+    await world.ask(tape, 2)
+    tape.close()
+    (segment,) = tmp_path.glob("*.seg")
+    os.truncate(segment, segment.stat().st_size - 1)
+    for _ in range(2):
+        tape = opened(tmp_path)
+        assert await world.ask(tape, 1) == {"square": 1} and await world.ask(tape, 2) == {"square": 4}
+        tape.close()
+    assert world.asked == [1, 2, 2]
+
+
+async def test_who_waits_for_a_cancelled_call_makes_it_himself(tmp_path: Path) -> None:
+    world, tape = World(), opened(tmp_path)
+    first, second, third = (asyncio.create_task(world.ask(tape, 7)) for _ in range(3))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await asyncio.gather(second, third) == [{"square": 49}] * 2 and world.asked == [7, 7]
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_a_miss_looks_at_the_others_before_it_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.tape.tape.REFRESH_S", 0.0)
+    world, first, second = World(), opened(tmp_path), opened(tmp_path)
+    await world.ask(first, 5)
+    assert await world.ask(second, 5) == {"square": 25} and world.asked == [5]
+
+
+async def test_half_a_surrogate_pair_is_kept(tmp_path: Path) -> None:
+    async def act() -> Any:
+        return {"page": "\ud83d"}
+
+    broken = Effect(kind="visit", stage="rollout", request={"url": "\ud83d"})
+    for mode in (TapeMode.RECORD, TapeMode.REPLAY):
+        assert await opened(tmp_path, mode).perform(broken, act) == {"page": "\ud83d"}
+    assert broken.key != Effect(kind="visit", stage="rollout", request={"url": "\\ud83d"}).key
+
+
+@pytest.mark.parametrize("mode", [TapeMode.RECORD, TapeMode.REPLAY])
+def test_a_url_is_refused_with_the_remedy(mode: TapeMode) -> None:
+    with pytest.raises(ConfigError, match=r"tape\.dir.*object stores cannot append\n.*NFS") as told:
+        Tape("s3://bucket/run/tape", mode).open()
+    assert told.value.key == "tape.dir"
+    Tape("s3://bucket/run/tape", TapeMode.OFF).open()
+
+
+def test_recording_and_compacting_keep_each_other_out(tmp_path: Path) -> None:
+    with locked_for_compaction(tmp_path):
+        with pytest.raises(UserError, match=r"being compacted\n.*→ run the same command again"):
+            opened(tmp_path)
+        opened(tmp_path, TapeMode.REPLAY)
+    first, second = opened(tmp_path), opened(tmp_path)
+    first.close()
+    with pytest.raises(UserError, match="a run is writing"), locked_for_compaction(tmp_path):
+        pass
+    second.close()
+    with locked_for_compaction(tmp_path):
+        pass
+
+
+MANY = """
+import asyncio, sys
+from engine.tape.tape import Tape
+from tests.engine.test_tape import effect
+async def main():
+    tape, name = Tape(sys.argv[1]), sys.argv[2]
+    tape.open()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    async def act():
+        await asyncio.sleep(0.001)
+        return {"by": name}
+    for number in range(120):
+        tape.refresh()
+        await tape.perform(effect(number), act)
+        await tape.perform(effect(number, scope=name), act)
+        print(number, flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_processes_write_and_read_at_once_and_later_readers_agree(tmp_path: Path) -> None:
+    start = [sys.executable, "-c", MANY, str(tmp_path)]
+    writers = {name: subprocess.Popen([*start, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for name in ("p", "q", "r")}
+    for process in writers.values():
+        assert process.stdout and process.stdout.readline() == "ready\n"
+    reader = Lookup(tmp_path)
+    for process in writers.values():
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for number in range(120):
+        for name, process in writers.items():
+            assert process.stdout and int(process.stdout.readline()) == number
+            reader.refresh()
+            for scope in ("", name):
+                assert reader.get(effect(number, scope).key, failures=False), "what was printed was on the tape before"
+    assert [process.wait() for process in writers.values()] == [0, 0, 0]
+    reader.refresh()
+    later = Lookup(tmp_path)
+    later.refresh()
+    entries = [(segment, entry) for segment in sorted(tmp_path.glob("*.seg")) for entry in scan(segment, 8, segment.stat().st_size)]
+    for number in range(120):
+        eldest = next(place for place in entries if place[1].key == effect(number).key)
+        assert later.stands(*eldest) and reader.stands(*eldest), "smallest segment name, then offset"
+    assert len(later) == 4 * 120
+
+
 async def test_an_unwritable_tape_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises((UserError, NotADirectoryError, FileExistsError)):
-        await World().ask(opened(tmp_path / "file"), 1)
+    with pytest.raises(UserError, match=r"file: the tape cannot be written \(File exists\)\n.*→"):
+        opened(tmp_path / "file")

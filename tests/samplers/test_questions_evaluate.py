@@ -120,7 +120,9 @@ def test_a_variable_is_never_what_a_constant_denotes() -> None:
 
 
 def test_a_constant_denotes_any_bearer_of_its_name_but_one_throughout() -> None:
-    edges = "d1 caused_by g1\nd1 has_phenotype f1\nd2 caused_by g2\nd2 has_phenotype f1\nd3 caused_by g1\nd3 caused_by g2\nd1 mentioned_with g2"
+    edges = (
+        "d1 caused_by g1\nd1 has_phenotype f1\nd2 caused_by g2\nd2 has_phenotype f1\nd3 caused_by g1\nd3 caused_by g2\nd1 mentioned_with g2"
+    )
     graph = world(edges, aliases={"g2": "G1"})
     assert names(graph, ask(graph, "?x caused_by g1", x="d1")) == ["d1", "d2", "d3"]
     both = ask(graph, "?x caused_by g1", "?x mentioned_with g1", x="d1")
@@ -137,6 +139,19 @@ def test_a_cycle_is_followed_around() -> None:
     graph = world(edges)
     query = ask(graph, "?x inhibits ?p", "?x treats ?d", "?d caused_by ?g", "?g encodes ?p", x="c1", p="p1", d="d1", g="g1")
     assert names(graph, query) == ["c1"]
+
+
+def test_partners_everywhere_do_not_close_a_cycle() -> None:
+    edges = "c1 inhibits p1\nc1 treats d1\nd1 caused_by g1\ng1 encodes p2\nc2 inhibits p2\nc2 treats d2\nd2 caused_by g2\ng2 encodes p1"
+    graph = world(edges)  # one ring of eight, where the query asks for a ring of four
+    query = ask(graph, "?x inhibits ?p", "?x treats ?d", "?d caused_by ?g", "?g encodes ?p", x="c1", p="p1", d="d1", g="g1")
+    assert names(graph, query) == []
+
+
+def test_variables_of_unconnected_parts_are_distinct_too() -> None:
+    graph = world("c1 inhibits p1\nc1 treats d1")
+    query = ask(graph, "?x inhibits p1", "?a treats d1", x="c1", a="c1")
+    assert names(graph, query) == []
 
 
 def test_only_the_sort_left_counts_all_of_the_kind() -> None:

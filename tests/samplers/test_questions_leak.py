@@ -66,7 +66,9 @@ def test_a_name_is_told_only_by_its_own_letters(text: str, name: str) -> None:
 
 
 def test_aliases_count_and_the_noun_of_the_own_kind_does_not() -> None:
-    graph = world("d1 caused_by g1\nd2 caused_by g1", names={"d2": "Disease", "d1": "progeria", "g1": "LMNA"}, aliases={"g1": "lamin A/C|FPL"})
+    graph = world(
+        "d1 caused_by g1\nd2 caused_by g1", names={"d2": "Disease", "d1": "progeria", "g1": "LMNA"}, aliases={"g1": "lamin A/C|FPL"}
+    )
     gene, thing = graph.index("g1"), graph.index("d2")
     assert find_leak(graph, [gene], "Which disease is caused by FPL?") == "FPL"
     assert find_leak(graph, [gene], "Which disease shows lamin A-C?") == "lamin A/C"
@@ -74,7 +76,12 @@ def test_aliases_count_and_the_noun_of_the_own_kind_does_not() -> None:
 
 
 def test_a_rare_word_shared_by_two_names_gives_one_away() -> None:
-    names = {f"d{n}": f"syndrome {n}" for n in range(30)} | {"d90": "fibrillin syndrome 90", "p1": "fibrillin", "p2": "syndrome factor", "g1": "FBN1"}
+    names = {f"d{n}": f"syndrome {n}" for n in range(30)} | {
+        "d90": "fibrillin syndrome 90",
+        "p1": "fibrillin",
+        "p2": "syndrome factor",
+        "g1": "FBN1",
+    }
     naming = Naming(graph := world("d90 caused_by g1", names=names))
     assert naming.gives_away(graph.index("p1"), graph.index("d90"))
     assert not naming.gives_away(graph.index("p2"), graph.index("d90"))  # every other disease is a syndrome

@@ -149,7 +149,10 @@ def test_every_clue_changes_the_count() -> None:
 
 
 def test_counted_entities_are_told_apart_by_their_names() -> None:
-    graph = world("\n".join(f"c{n} inhibits p1\nc{n} treats d1" for n in range(1, 5)) + "\nc98 inhibits p1\nc99 treats d1", names={"c2": "C-1"} | {"c1": "c 1"})
+    graph = world(
+        "\n".join(f"c{n} inhibits p1\nc{n} treats d1" for n in range(1, 5)) + "\nc98 inhibits p1\nc99 treats d1",
+        names={"c2": "C-1"} | {"c1": "c 1"},
+    )
     assert cause_of(graph, counted(graph), Paradigm.COUNT) == QuestionCause.NOT_UNIQUE
 
 
@@ -201,7 +204,10 @@ def test_every_clue_of_a_comparison_adds_contenders_when_dropped() -> None:
 def test_the_world_is_closed_only_where_every_relation_is() -> None:
     closed = world("g1 encodes p1\ng1 encodes p2\ng2 encodes p2\ng3 encodes p1")
     assert _closed(closed).world is World.CLOSED
-    opened = world("g1 encodes p1\ng1 encodes p2\ng2 encodes p2\ng3 encodes p1", schema=SCHEMA.replace("functional: true, complete: true", "complete: false"))
+    opened = world(
+        "g1 encodes p1\ng1 encodes p2\ng2 encodes p2\ng3 encodes p1",
+        schema=SCHEMA.replace("functional: true, complete: true", "complete: false"),
+    )
     assert _closed(opened).world is World.OPEN
 
 

@@ -125,9 +125,10 @@ def test_the_frontier_asks_for_three_candidates_and_three_hops(demo_graph: Graph
 
 def test_a_subgraph_without_a_question_says_how_all_tries_ended() -> None:
     graph = world("d1 caused_by g1\nd1 has_phenotype f1")
+    nodes, edges = ("d1", "g1", "f1"), graph.edges_between([0, 1, 2])
     subgraph = Subgraph(
-        id="s", trace_id="t", seed_name="d1", seed_entity="d1", strategy="none", nodes=("d1", "g1", "f1"), edges=graph.edges_between([0, 1, 2]), backbone=("g1", "d1")
-    )  # fmt: skip
+        id="s", trace_id="t", seed_name="d1", seed_entity="d1", strategy="max_chain", nodes=nodes, edges=edges, backbone=("g1", "d1")
+    )
     [end] = synthesise(graph, [subgraph])
     [rejection] = end.rejections
     assert isinstance(rejection, Rejection) and rejection.cause in set(QuestionCause)
@@ -157,7 +158,11 @@ def _refuse() -> None:
 
 @pytest.mark.parametrize(
     ("weights", "key"),
-    [({"chains": 1.0}, "questions.paradigms.chains"), ({"chain": -1.0}, "questions.paradigms.chain"), ({"chain": 0.0}, "questions.paradigms")],
+    [
+        ({"chains": 1.0}, "questions.paradigms.chains"),
+        ({"chain": -1.0}, "questions.paradigms.chain"),
+        ({"chain": 0.0}, "questions.paradigms"),
+    ],
 )
 def test_wrong_weights_are_named_before_the_run(demo_graph: Graph, weights: dict[str, float], key: str) -> None:
     with pytest.raises(ConfigError) as caught:

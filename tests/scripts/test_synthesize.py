@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from agents.records import TrainingRow, Trajectory
 from engine.errors import ConfigError, InvariantError, UserError
 from engine.ledger import Ledger
-from engine.llm.simulator import Simulator, serve_simulator
+from engine.llm.simulator import Simulator, SimulatorConfig, serve_simulator
 from engine.records import arrow_schema, from_table
 from engine.storage import Storage
 from samplers.records import Question
@@ -123,12 +123,12 @@ def test_the_real_graph_with_a_seed_file(shared_data: Path, tmp_path: Path, caps
 
 
 @contextmanager
-def simulator() -> Iterator[tuple[str, Simulator]]:
+def simulator(config: SimulatorConfig | None = None, port: int = 0) -> Iterator[tuple[str, Simulator]]:
     """The simulator on an event loop of its own thread."""
-    loop, played = asyncio.new_event_loop(), Simulator()
+    loop, played = asyncio.new_event_loop(), Simulator(config)
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    serving = serve_simulator(played)
+    serving = serve_simulator(played, port)
     url = asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(10)
     try:
         yield url, played
@@ -138,44 +138,44 @@ def simulator() -> Iterator[tuple[str, Simulator]]:
         thread.join()
 
 
-def test_imported_questions_are_played_by_a_model_over_http(tmp_path: Path) -> None:
+def imported(folder: Path) -> list[str]:
+    """Overrides for two imported questions, played by a model."""
     rows = [{"question": "Which gene can cause progeria?", "answer": "LMNA"}, {"question": "What inhibits BCR-ABL1?", "answer": "imatinib"}]
-    file = tmp_path / "qa.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return [f"questions={folder / 'qa.jsonl'}", "policy=llm", "llm=local", "llm.default.model=simulator", "policy.rollouts=2"]
+
+
+def test_imported_questions_are_played_by_a_model_over_http_paid_once_and_replayed(tmp_path: Path) -> None:
+    overrides, folder = imported(tmp_path), tmp_path / "run"
     with simulator() as (url, played):
-        run(
-            tmp_path / "run",
-            f"questions={file}",
-            "policy=llm",
-            "llm=local",
-            f"llm.default.base_url={url}",
-            "policy.rollouts=2",
-            "limits.qps=50",
-        )
-    trajectories = from_table(pq.read_table(tmp_path / "run" / "trajectories"), Trajectory)
-    assert len(trajectories) == 4 and not any(row.certified for row in trajectories)
-    assert {tuple(message.role for message in row.messages[:4]) for row in trajectories} == {("system", "user", "assistant", "tool")}
-    assert sum(row.usage.model_calls for row in trajectories) == played.calls
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["counts"]["steps"]["curate"]["attempts"] == 4
+        run(folder, *overrides, f"llm.default.base_url={url}", "limits.qps=50")
+        calls, made = played.traffic.calls, exports(folder)
+        trajectories = from_table(pq.read_table(folder / "trajectories"), Trajectory)
+        assert len(trajectories) == 4 and not any(row.certified for row in trajectories)
+        assert {tuple(message.role for message in row.messages[:4]) for row in trajectories} == {("system", "user", "assistant", "tool")}
+        assert sum(row.usage.model_calls for row in trajectories) == calls
+        for lost in ("trajectories", "rows", "ledger"):
+            shutil.rmtree(folder / lost)
+        run(folder, *overrides, f"llm.default.base_url={url}")
+        assert played.traffic.calls == calls and exports(folder) == made
+    for lost in ("trajectories", "rows", "ledger"):
+        shutil.rmtree(folder / lost)
+    run(folder, *overrides, f"llm.default.base_url={url}", "tape=replay")
+    assert exports(folder) == made
 
 
-def test_a_model_that_is_down_fails_rows_and_loses_none(tmp_path: Path) -> None:
-    file = tmp_path / "qa.jsonl"
-    file.write_text('{"question": "Who?", "answer": "nobody"}\n')
-    overrides = [f"questions={file}", "policy=llm", "llm=local"]
-    with simulator() as (url, _):
-        pass
-    run(tmp_path / "run", *overrides, f"llm.default.base_url={url}")
-    index = Ledger(Storage(str(tmp_path / "run"))).index()
+def test_a_model_in_trouble_fails_rows_loses_none_and_is_tried_again(tmp_path: Path) -> None:
+    overrides, folder = imported(tmp_path), tmp_path / "run"
+    with simulator(SimulatorConfig(server_errors=1.0)) as (url, _):
+        run(folder, *overrides, f"llm.default.base_url={url}")
+    index = Ledger(Storage(str(folder))).index()
     failures = index.failures("rollout", index.entries("rollout"))
-    assert [(row.cause, row.attempts) for row in failures] == [("model_unreachable", 1)]
-    with simulator() as (new_url, played):
-        config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-        assert config["llm"]["default"]["base_url"] == url
-        run(tmp_path / "run", *overrides, f"llm.default.base_url={new_url}")
-        assert played.calls > 0
-    assert pq.read_table(tmp_path / "run" / "trajectories").num_rows == 1
+    assert {(row.cause, row.attempts) for row in failures} == {("model_server_error", 1)} and len(failures) == 4
+    with pytest.raises(ConfigError, match=r"does not answer"):
+        run(folder, *overrides, f"llm.default.base_url={url}")
+    with simulator() as (url, _):
+        run(folder, *overrides, f"llm.default.base_url={url}")
+    assert pq.read_table(folder / "trajectories").num_rows == 4
 
 
 def test_a_graph_with_no_usable_query_says_why(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ async def test_stats_count_what_is_there(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["stats", f"run.dir={tmp_path}", "json=true"]) == 0
     counts = json.loads(capsys.readouterr().out)
     segments = sorted((tmp_path / "tape").glob("*.seg"))
-    wanted = {"segments": 4, "entries": 15, "replies": 11, "failures": 1, "duplicates": 3, "torn_tails": 1, "damaged_bytes": 0}
+    wanted = {"segments": 5, "entries": 15, "replies": 11, "failures": 1, "duplicates": 3, "torn_tails": 1, "damaged_bytes": 0}
     assert {name: counts[name] for name in wanted} == wanted and counts["bytes"] == sum(file.stat().st_size for file in segments)
     (effects,) = counts["effects"]
     assert (effects["kind"], effects["stage"], effects["replies"], effects["failures"]) == ("search", "rollout", 11, 1)
@@ -36,7 +36,7 @@ async def test_compact_then_export(tmp_path: Path, capsys: pytest.CaptureFixture
     (failed,) = [line for line in before if "error" in line]
     assert failed["error"] == {"class": "trouble", "cause": "refused", "detail": "nobody there"}
     assert main(["compact", f"run.dir={tmp_path}", "keep_failures=true"]) == 0
-    assert "12 replies, 4 segments → 1" in capsys.readouterr().out
+    assert "12 replies, 5 segments → 1" in capsys.readouterr().out
     assert main(["compact", f"run.dir={tmp_path}"]) == 0
     assert main(["export", f"run.dir={tmp_path}", f"out={out}"]) == 0
     after = [json.loads(line) for line in out.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""What can be set on the simulator: skill, latency, capacity, faults. Everything is off by default."""
+"""What can be set on the simulator: latency, capacity, faults. Everything is off by default."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ class SimulatorConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(use_attribute_docstrings=True)  # the command line's help
 
-    skill: Share = 0.5
-    """Share of agent turns that weigh what the tools said; the others take the first thing they see."""
     latency: Annotated[float, Field(ge=0)] = 0.0
     """Median seconds before a reply."""
     latency_sigma: Annotated[float, Field(ge=0, le=3)] = 0.0

@@ -11,10 +11,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from engine.errors import HopForgeError
 from engine.llm.simulator.request import BadRequest
 
-DEEPEST = 32
-"""A schema that needs more levels has no finite instance, or none worth a rehearsal."""
+DEPTHS = (6, 12, 24)
+"""Levels tried one after the other, so that a recursive schema ends at its first chance; beyond the last it is refused."""
 
 UNSUPPORTED = ("pattern", "not", "if", "dependentSchemas", "dependentRequired", "minProperties", "uniqueItems", "contains")
 
@@ -28,30 +29,40 @@ FORMATS = {
 }
 
 
+class _TooDeepError(HopForgeError):
+    """More levels are needed than are allowed now."""
+
+
 class Filler:
     """Makes instances. Free strings become `text`, free booleans `verdict`; properties in `named` get that text."""
 
     def __init__(self, text: str, verdict: bool = False, named: Mapping[str, str] | None = None) -> None:
         self._text, self._verdict, self._named = text, verdict, named or {}
+        self._deepest = DEPTHS[0]
 
     def fill(self, schema: Mapping[str, Any]) -> Any:
         """An instance of `schema`.
 
         Raises:
-            BadRequest: the schema uses what is not covered, or has no finite instance.
+            BadRequest: the schema uses what is not covered, is no schema, or has no finite instance.
         """
-        return self._any(schema, schema, 0, self._text)
+        for self._deepest in DEPTHS:
+            try:
+                return self._any(schema, schema, 0, self._text)
+            except _TooDeepError:
+                continue
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                raise _refused(f"This is not a valid JSON schema ({type(error).__name__}: {error}).") from error
+        raise _refused("The schema has no finite instance.")
 
     def _any(self, schema: Mapping[str, Any] | bool, root: Mapping[str, Any], depth: int, text: str) -> Any:
         if isinstance(schema, bool):
             schema = {}
-        if depth > DEEPEST:
-            raise BadRequest("The schema has no finite instance.", "response_format.json_schema.schema")
+        if depth > self._deepest:
+            raise _TooDeepError
         for keyword in UNSUPPORTED:
             if schema.get(keyword):
-                raise BadRequest(
-                    f"The simulator cannot make values for the schema keyword '{keyword}'.", "response_format.json_schema.schema"
-                )
+                raise _refused(f"The simulator cannot make values for the schema keyword '{keyword}'.")
         if "$ref" in schema:
             return self._any(_resolve(schema["$ref"], root), root, depth + 1, text)
         if "const" in schema:
@@ -71,12 +82,12 @@ class Filler:
         return next((value for value in values if str(value).lower() in wanted), values[0])
 
     def _first_finite(self, options: list[Mapping[str, Any]], root: Mapping[str, Any], depth: int, text: str) -> Any:
-        for option in options:
+        for option in options[:-1]:
             try:
                 return self._any(option, root, depth + 1, text)
-            except BadRequest as error:
-                refusal = error
-        raise refusal
+            except (_TooDeepError, BadRequest):
+                continue
+        return self._any(options[-1], root, depth + 1, text)
 
     def _typed(self, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int, text: str) -> Any:
         kind = schema.get("type", "object" if "properties" in schema else "array" if "items" in schema else "string")
@@ -112,15 +123,15 @@ def _string(schema: Mapping[str, Any], text: str) -> str:
 
 def _number(schema: Mapping[str, Any], whole: bool) -> float:
     """The number nearest to 0 that the schema allows; above an exclusive bound by a step of 1, or halfway to the other bound."""
-    step = schema.get("multipleOf", 1 if whole else None)
-    least = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
-    most = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
-    value = min(max(0, least), most)
+    step: float | None = schema.get("multipleOf", 1 if whole else None)
+    least: float = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf))
+    most: float = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf))
+    value: float = min(max(0, least), most)
     if step is not None:
         value = math.ceil(value / step) * step
         value += step * (value == schema.get("exclusiveMinimum"))
         value -= step * (value > most or value == schema.get("exclusiveMaximum"))
-        return float(value) if isinstance(value, float) else value
+        return value
     if value in (schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")):
         value = (max(least, most - 2) + min(most, least + 2)) / 2
     return value
@@ -130,7 +141,7 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
     node: Any = root
     for part in reference.removeprefix("#").strip("/").split("/"):
         if part and (not isinstance(node, dict) or part not in node):
-            raise BadRequest(f"The schema reference '{reference}' leads nowhere.", "response_format.json_schema.schema")
+            raise _refused(f"The schema reference '{reference}' leads nowhere.")
         node = node[part] if part else node
     resolved: Mapping[str, Any] = node
     return resolved
@@ -138,13 +149,13 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _merged(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """`allOf` as one schema: properties and required lists joined, of other keywords the last one holds."""
-    merged = {name: value for name, value in schema.items() if name != "allOf"}
-    for part in schema["allOf"]:
-        whole = _resolve(part["$ref"], root) if "$ref" in part else part
-        joined = {"properties": {**merged.get("properties", {}), **whole.get("properties", {})}}
-        joined["required"] = [
-            *merged.get("required", ()),
-            *(name for name in whole.get("required", ()) if name not in merged.get("required", ())),
-        ]
-        merged |= {**whole, **{name: value for name, value in joined.items() if value}}
-    return merged
+    parts: list[Mapping[str, Any]] = [{name: value for name, value in schema.items() if name != "allOf"}]
+    parts += [_resolve(part["$ref"], root) if "$ref" in part else part for part in schema["allOf"]]
+    merged = {name: value for part in parts for name, value in part.items()}
+    merged["properties"] = {name: value for part in parts for name, value in part.get("properties", {}).items()}
+    merged["required"] = list(dict.fromkeys(name for part in parts for name in part.get("required", ())))
+    return merged if merged["properties"] else {name: value for name, value in merged.items() if name not in ("properties", "required")}
+
+
+def _refused(message: str) -> BadRequest:
+    return BadRequest(message, "response_format.json_schema.schema")

@@ -5,19 +5,22 @@ Understands the labels of the graders in use (SimpleQA, BrowseComp, HLE, GAIA an
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from engine.llm.simulator.turn import Turn, words
 from engine.records import canonical_json
 
 REFERENCE = re.compile(
-    r"(?:gold(?:en)?|ground[ _-]truth|reference|expected)(?:[ _-](?:answer|target|response|label))?|(?:correct|true|target|accepted)[ _-]answers?"
+    r"(?:gold(?:en)?|ground[ _-]truth|reference|expected)(?:[ _-](?:answer|target|response|label))?"
+    r"|(?:correct|true|target|accepted)[ _-]answers?"
 )
 JUDGED = re.compile(
-    r"(?:(?:predicted|prediction|model(?:'s)?|candidate|student(?:'s)?|submitted|given|proposed|final|agent(?:'s)?)[ _-])?(?:response|answer|prediction|output)"
+    r"(?:(?:predicted|model(?:'s)?|candidate|student(?:'s)?|submitted|given|proposed|final|agent(?:'s)?)[ _-])?"
+    r"(?:response|answer|prediction|output)"
 )
 _LABEL = re.compile(r"(?m)^[\W_]*(?P<label>[A-Za-z][\w' -]{2,30}?)[\]*_`>\s]*:[*_]*[ \t]*")
-_TAG = re.compile(r"<(?P<label>[a-z_]{4,30})>(?P<value>.*?)</(?P=label)>", re.DOTALL)
+_TAG = re.compile(r"<(?P<label>(?!answer>)[a-z_]{4,30})>(?P<value>.*?)</(?P=label)>", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
@@ -47,8 +50,8 @@ def _labelled(prompt: str) -> list[tuple[str, str]]:
     """(label, value) pairs in order: `Label: value` up to the next label or blank line, and `<label>value</label>`."""
     found = [(match.start(), match["label"].lower(), match["value"]) for match in _TAG.finditer(prompt)]
     labels = list(_LABEL.finditer(prompt))
-    ends = [label.start() for label in labels[1:]] + [len(prompt)]
-    for label, end in zip(labels, ends, strict=True):
+    for label, after in itertools.zip_longest(labels, labels[1:]):
+        end = after.start() if after else len(prompt)
         text = prompt[label.end() : end].strip()
         found.append((label.start(), label["label"].lower().strip(), text if _ANSWER.search(text) else text.split("\n\n")[0]))
     return [(label, value.strip()) for _, label, value in sorted(found)]

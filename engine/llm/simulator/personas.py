@@ -21,14 +21,14 @@ SENTENCES = (
 )
 
 
-def speak(asked: Asked, rng: random.Random, skill: float) -> Turn:
+def speak(asked: Asked, rng: random.Random) -> Turn:
     """Agent when tools are offered or were used; judge when two labelled answers are shown; rewriter when text is to be put
     in other words; else plain chat. A structured reply holds the same in the form of its schema.
 
     Raises:
         BadRequest: the schema asked for cannot be filled.
     """
-    turn = _speak(asked, rng, skill)
+    turn = _speak(asked, rng)
     if turn.calls or asked.schema is None:
         return turn
     schema = asked.schema
@@ -37,9 +37,9 @@ def speak(asked: Asked, rng: random.Random, skill: float) -> Turn:
     return Turn(canonical_json(Filler(turn.gist, turn.verdict).fill(schema)))
 
 
-def _speak(asked: Asked, rng: random.Random, skill: float) -> Turn:
+def _speak(asked: Asked, rng: random.Random) -> Turn:
     if asked.tools or any(message["role"] == "tool" for message in asked.messages):
-        return act(asked, rng, skill)
+        return act(asked, rng)
     prompt = "\n\n".join(text_of(message) for message in asked.messages if message["role"] != "assistant")
     return judge(prompt) or reword(asked.messages, rng) or _chat(rng)
 

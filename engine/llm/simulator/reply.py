@@ -56,9 +56,9 @@ class Choice:
 class Reply:
     """The reply to one request. Everything in it derives from the request and the fingerprint."""
 
-    def __init__(self, asked: Asked, skill: float, fingerprint: str) -> None:
+    def __init__(self, asked: Asked, fingerprint: str) -> None:
         self._asked, self._fingerprint = asked, fingerprint
-        self._choices = [_choice(asked, number, skill) for number in range(asked.n)]
+        self._choices = [_choice(asked, number) for number in range(asked.n)]
 
     def completion(self) -> dict[str, Any]:
         """The body of a plain reply."""
@@ -89,9 +89,9 @@ class Reply:
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _choice(asked: Asked, number: int, skill: float) -> Choice:
+def _choice(asked: Asked, number: int) -> Choice:
     rng = random.Random(int(derive_id("choice", asked.key, number), 16))
-    turn = speak(asked, rng, skill)
+    turn = speak(asked, rng)
     content, stopped = _stopped(turn.content, asked.stop)
     calls = tuple(
         CallRequest(id=f"call_{derive_id(asked.key, number, position)[:24]}", name=call.name, arguments=call.arguments)

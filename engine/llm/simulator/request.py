@@ -159,9 +159,9 @@ def read_request(raw: bytes) -> Asked:
     try:
         _body().validate_python(body, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        param = _place(body, first["loc"], missing=first["type"] == "missing")
-        raise BadRequest(f"Invalid value for '{param}': {first['msg']}.", param) from None
+        problems = [(_place(body, one["loc"], missing=one["type"] == "missing"), one["msg"]) for one in error.errors(include_url=False)]
+        param, problem = max(problems, key=lambda place_and_message: len(place_and_message[0]))  # of a union, what fitted best
+        raise BadRequest(f"Invalid value for '{param}': {problem}.", param) from None
     _check_calls_answered(body["messages"])
     return _asked(body)
 

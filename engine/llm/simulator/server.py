@@ -41,7 +41,7 @@ class Simulator:
         self.config = config or SimulatorConfig()
         self.token = token
         self.traffic = Traffic(self.config, time.monotonic())
-        self.fingerprint = f"fp_sim_{derive_id(VERSION, str(self.config.skill))[:12]}"
+        self.fingerprint = f"fp_sim_{derive_id(VERSION)[:12]}"
 
     def app(self) -> web.Application:
         """All routes, for aiohttp."""
@@ -63,7 +63,7 @@ class Simulator:
         with self.traffic.serving():
             try:
                 asked = read_request(await request.read())
-                reply = Reply(asked, self.config.skill, self.fingerprint)
+                reply = Reply(asked, self.fingerprint)
             except BadRequest as error:
                 self.traffic.bad_requests += 1
                 return _error(400, error.message, "invalid_request_error", error.param)
@@ -93,8 +93,8 @@ class Simulator:
         return _error(404, problem, "invalid_request_error")
 
     def _known(self, request: web.Request) -> bool:
-        given = request.headers.get("Authorization", "")
-        return self.token is None or hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode())
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")  # as the bytes came
+        return self.token is None or hmac.compare_digest(given, f"Bearer {self.token}".encode())
 
     def _refused(self, refusal: Refusal) -> web.Response:
         """Exact milliseconds for clients that read them, whole seconds for those that do not."""

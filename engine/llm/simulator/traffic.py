@@ -54,7 +54,10 @@ class Traffic:
                 "server_errors", "the shares of faults add up to more than 1", "a call has at most one fault: lower some of them"
             )
         self._any_fault = any(share for _, share in self._shares)
-        self._bucket = None if config.rate is None else TokenBucket(config.rate, max(1.0, config.rate), now)
+        self._bucket: TokenBucket | None = None
+        if config.rate is not None:
+            burst = max(1.0, config.rate)
+            self._bucket = TokenBucket(config.rate, burst, now - burst / config.rate)  # starts with its whole credit
         self._served: Counter[int] = Counter()  # by 64 bits of the request's hash; about 100 bytes each, only with faults on
         self.calls, self.in_flight, self.peak_in_flight, self.bad_requests = 0, 0, 0, 0
         self.refused: Counter[str] = Counter()
@@ -117,7 +120,7 @@ class Traffic:
         }
 
     def stats(self) -> dict[str, object]:
-        """What `/stats` shows. `calls` were served; refused and bad ones are apart."""
+        """What `/stats` shows. `calls` were taken in, bad ones included; refused ones are apart."""
         return {
             "calls": self.calls,
             "in_flight": self.in_flight,

@@ -1,0 +1,59 @@
+"""Every file of conf/ is read, typed and complete."""
+
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from engine.errors import ConfigError
+from scripts.settings import CONF, Settings, check_overrides, read_settings, row_fingerprint
+
+OPTIONS = sorted((folder.name, file.stem) for folder in CONF.iterdir() if folder.is_dir() for file in folder.glob("*.yaml"))
+
+
+def settings(*overrides: str) -> Settings:
+    with initialize_config_dir(str(CONF), version_base=None):
+        return read_settings(compose("synthesize", list(overrides)))[0]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_into_typed_settings(group: str, option: str) -> None:
+    needed = ["graph.path=somewhere"] if (group, option) == ("graph", "path") else []
+    assert isinstance(settings(f"{group}={option}", *needed), Settings)
+    check_overrides([f"{group}={option}", *needed], "synthesize")
+
+
+def test_the_files_say_what_the_code_says_without_them() -> None:
+    """Defaults stand twice, beside the code and in conf/: they must agree."""
+    composed = settings()
+    for name in ("graph", "question", "policy", "tools", "curate", "limits", "pipeline"):
+        part = getattr(composed, name)
+        assert part == type(part)(), name
+
+
+def test_a_strategy_file_names_itself() -> None:
+    for file in (CONF / "sampler").glob("*.yaml"):
+        assert settings(f"sampler={file.stem}").sampler.strategy == file.stem
+
+
+def test_fingerprints_ignore_where_and_how_fast_and_see_everything_else() -> None:
+    def fingerprint(*overrides: str) -> str:
+        with initialize_config_dir(str(CONF), version_base=None):
+            return row_fingerprint(read_settings(compose("synthesize", list(overrides)))[1])
+
+    neutral = (
+        "run.dir=elsewhere",
+        "pools.rollout.actors=3",
+        "limits.qps=2",
+        "llm.default.base_url=http://127.0.0.1:1/v1",
+        "run.max_seeds=3",
+    )
+    assert {fingerprint(override) for override in neutral} == {fingerprint()}
+    telling = ("run.seed=1", "sampler.size=9", "question.attempts=3", "policy.rollouts=2", "tools.results=3", "llm.default.model=x")
+    assert len({fingerprint(override) for override in telling} | {fingerprint()}) == len(telling) + 1
+
+
+def test_keys_cannot_be_added_or_removed() -> None:
+    for override in ("+run.colour=red", "~limits", "hydra.verbose=true"):
+        with pytest.raises(ConfigError, match="cannot be added or removed"):
+            check_overrides([override], "synthesize")
