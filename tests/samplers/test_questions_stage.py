@@ -26,7 +26,7 @@ from samplers.questions.naming import Naming
 from samplers.questions.paradigms import PARADIGMS
 from samplers.questions.query import fingerprint
 from samplers.questions.synthesise import QuestionStage
-from samplers.records import Paradigm, Question, QuestionCause, Subgraph
+from samplers.records import Edge, Paradigm, Question, QuestionCause, Subgraph
 from samplers.sample import SampleStage
 from samplers.seeds import seeds_from_graph
 from tests.samplers.questions_world import world
@@ -133,6 +133,33 @@ def test_a_subgraph_without_a_question_says_how_all_tries_ended() -> None:
     [rejection] = end.rejections
     assert isinstance(rejection, Rejection) and rejection.cause in set(QuestionCause)
     assert rejection.detail.startswith("8 tries ended in")
+
+
+def test_no_row_tells_a_name_of_what_it_hides() -> None:
+    edges = "c1 inhibits p1\nc2 inhibits p1\nc1 treats d1\nc3 treats d1"
+    answers = []
+    for aliases in ({}, {"c1": "protein p1"}):  # the phrase says "the protein p1"
+        graph = world(edges, aliases=aliases)
+        nodes = ("c1", "c2", "c3", "d1", "p1")
+        inputs = [
+            Subgraph(
+                id=f"s{n}",
+                trace_id="t",
+                seed_name="",
+                seed_entity="c1",
+                strategy="max_chain",
+                nodes=nodes,
+                edges=_all_edges(graph),
+                backbone=nodes[:1],
+            )
+            for n in range(20)
+        ]
+        answers.append({question.answer for question in questions_of(synthesise(graph, inputs))})
+    assert "c1" in answers[0] and "c1" not in answers[1]
+
+
+def _all_edges(graph: Graph) -> tuple[Edge, ...]:
+    return tuple(map(graph.edge, range(graph.edge_count)))
 
 
 def test_a_rejected_wording_leads_to_another_try(demo_graph: Graph) -> None:

@@ -181,8 +181,8 @@ def test_a_model_in_trouble_fails_rows_loses_none_and_is_tried_again(tmp_path: P
 def test_a_graph_with_no_usable_query_says_why(tmp_path: Path) -> None:
     graph = tmp_path / "graph"
     graph.mkdir()
-    (graph / "nodes.tsv").write_text("id\tname\tkind\n" + "".join(f"n{i}\tName{i}\tThing\n" for i in range(4)))
-    (graph / "edges.tsv").write_text("source\trelation\ttarget\n" + "".join(f"n{i}\tknows\tn{i + 1}\n" for i in range(3)))
+    (graph / "nodes.tsv").write_text("id\tname\tkind\n" + "".join(f"n{i}\tName{i}\tThing\n" for i in range(7)))
+    (graph / "edges.tsv").write_text("source\trelation\ttarget\n" + "".join(f"n0\tknows\tn{i}\n" for i in range(1, 7)))
     with pytest.raises(UserError, match=r"(?s)no usable question.*→ use another graph"):
         run(tmp_path / "run", "graph=path", f"graph.path={graph}", "graph.schema=infer")
     index = Ledger(Storage(str(tmp_path / "run"))).index()
