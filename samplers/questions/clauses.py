@@ -75,13 +75,21 @@ class Wording:
         self._spoken.append(variable)
         plain = [atom for atom in self._atoms[variable] if not self._nests(atom, variable)]
         nested = [atom for atom in self._atoms[variable] if self._nests(atom, variable)]
-        return [self._clause(atom, variable, plural) for atom in (*plain, *nested)]
+        alike: dict[tuple[str, bool] | int, list[Atom]] = {}
+        for place, atom in enumerate(plain):
+            alike.setdefault((atom.predicate, atom.subject == variable) if self._joins(atom, variable) else place, []).append(atom)
+        return [self._clause(atoms, variable, plural) for atoms in (*alike.values(), *([atom] for atom in nested))]
 
-    def _clause(self, atom: Atom, about: str, plural: bool) -> Clause:
-        schema = self._graph.schema
+    def _clause(self, atoms: Sequence[Atom], about: str, plural: bool) -> Clause:
+        """One clause for atoms that say the same of different entities, usually one."""
+        schema, atom = self._graph.schema, atoms[0]
         if atom.kind is AtomKind.EDGE:
             text = verb_phrase(schema, atom.predicate, atom.subject == about, SLOT, plural)
-            text = self._filled(text, _far(atom, about))
+            if len(atoms) == 1:
+                text = self._filled(text, _far(atom, about))
+            else:
+                names = listing([self._names[_far(each, about)] for each in atoms])
+                text = text.replace(SLOT, f"both {names}" if len(atoms) == 2 else names)
         else:
             attribute = schema.attributes[atom.predicate]
             filler = atom.value if atom.value is not None else range_phrase(attribute, atom.low, atom.high)
@@ -93,6 +101,13 @@ class Wording:
             found = "found" if modifier.split()[0] in PLACES else "ones" if plural else "one"
             text = f"{'are' if plural else 'is'} {found} {modifier}"
         return Clause(text=text, modifier=modifier, nested=self._nests(atom, about))
+
+    def _joins(self, atom: Atom, about: str) -> bool:
+        """Whether "has both fever and anemia …" can be said: a plainly named entity in a phrase without an article before it."""
+        name = self._names.get(_far(atom, about), " and ")
+        if " and " in name or "," in name:
+            return False
+        return DETERMINED.search(verb_phrase(self._graph.schema, atom.predicate, atom.subject == about, SLOT)) is None
 
     def _nests(self, atom: Atom, about: str) -> bool:
         far = _far(atom, about)

@@ -17,7 +17,7 @@ class Expansion:
     """Steps along typed half-edges from whole sets of entities at once, with a budget."""
 
     def __init__(self, graph: Graph) -> None:
-        self._adjacency = graph.columns.adjacency
+        self._adjacency = graph.adjacency
         self._left = HALF_EDGES
 
     def half_edges(self, entities: Ints) -> tuple[Codes, Ints]:
