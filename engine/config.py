@@ -35,6 +35,8 @@ class RunConfig:
     """The only seed: every random choice derives from it and from row ids."""
     max_seeds: Positive | None = None
     """Take only the first so many seeds (by id); null takes all."""
+    estimate: bool = False
+    """Work on a pilot of about 20 seeds only, and print what the whole run would cost."""
     max_attempts: Positive = 3
     """Runs that may try a failing input before it is left as a failure."""
 

@@ -29,6 +29,7 @@ ROW_NEUTRAL = (
     "run.name",
     "run.max_attempts",
     "run.max_seeds",
+    "run.estimate",
     "pools",
     "pipeline",
     "limits",

@@ -10,8 +10,10 @@ Run the same command again and it goes on where it stopped.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from rich.console import Console
 from agents.curate.duplicates import select_rows
 from agents.curate.export import write_exports
 from agents.curate.stage import CurateStage
-from agents.records import TrainingRow
+from agents.records import TrainingRow, Trajectory
 from agents.rollout import RolloutStage
 from agents.tools.registry import build_tools
 from agents.tools.tool import wire_schema
@@ -52,6 +54,7 @@ from samplers.records import Question, Seed
 from samplers.sample import SampleStage
 from samplers.seeds import read_seeds, seeds_from_graph
 from scripts.card import card_facts, describe
+from scripts.estimate import PILOT_SEEDS, expect, print_expectations
 from scripts.funnel import Funnel, make_console, print_example, print_funnel
 from scripts.models import agent_factory, served_fingerprint
 from scripts.settings import CONF, Settings, claim_run_dir, guard, read_settings, resolve_run_dir, write_manifest
@@ -75,6 +78,10 @@ class Job:
     imported: list[Question]
     fingerprint: str
     """Of the served agent model; empty for the scripted policy."""
+
+    def pilot(self) -> Job:
+        """The same job on its first seeds (or imported questions) only."""
+        return dataclasses.replace(self, seeds=self.seeds[:PILOT_SEEDS], imported=self.imported[:PILOT_SEEDS])
 
     @property
     def leg(self) -> LegSettings:
@@ -102,7 +109,9 @@ def _hydra_main(config: DictConfig) -> None:
 def run_job(settings: Settings, values: dict[str, Any], run_dir: str) -> None:
     """The whole job. Rows, exports and the manifest are in `run_dir` when it returns."""
     job = prepare(settings, values, run_dir)
+    total, job = len(job.seeds or job.imported), job.pilot() if settings.run.estimate else job
     with ray_session(settings.pipeline):
+        begun = time.monotonic()
         graph, index = Shared.put(job.graph), Shared.put(job.index)
         found = run_leg(job.seeds, first_leg(settings, graph), job.leg) if job.seeds else None
         questions, dropped = select_questions(found.rows("question", Question) if found else job.imported, settings.question)
@@ -112,11 +121,21 @@ def run_job(settings: Settings, values: dict[str, Any], run_dir: str) -> None:
             raise UserError(_nothing_came(found, dropped))
         model = agent_factory(settings, job.storage, make_limiter(settings.limits), job.fingerprint) if job.fingerprint else None
         answered = run_leg(questions, second_leg(settings, graph, index, model), job.leg)
+        seconds = time.monotonic() - begun
+    if settings.run.estimate:
+        pilot = [row.trace_id for row in job.seeds or job.imported]
+        trajectories = answered.rows("rollout", Trajectory)
+        print_expectations(job.console, expect(trajectories, pilot, total, settings.llm.role("agent"), seconds), len(pilot), total)
+        return
     rows, doubled = select_rows(answered.rows("curate", TrainingRow))
     _keep(job.storage, "rejections/deduplicate.parquet", doubled, Rejection)
-    funnel = Funnel.of(len(job.seeds), found, questions, dropped, answered, rows, doubled)
-    tools = [wire_schema(tool) for tool in build_tools(settings.tools, job.index, job.graph)]
-    hashes = write_exports(rows, job.storage, card_facts(settings, job.graph, questions, funnel), tools)
+    finish(job, values, questions, rows, Funnel.of(len(job.seeds), found, questions, dropped, answered, rows, doubled))
+
+
+def finish(job: Job, values: dict[str, Any], questions: Sequence[Question], rows: Sequence[TrainingRow], funnel: Funnel) -> None:
+    """Write the exports and, last of all, the manifest; show where the rows went."""
+    tools = [wire_schema(tool) for tool in build_tools(job.settings.tools, job.index, job.graph)]
+    hashes = write_exports(rows, job.storage, card_facts(job.settings, job.graph, questions, funnel), tools)
     write_manifest(job.storage, values, funnel.as_dict(), hashes, job.graph.hash)
     print_funnel(job.console, funnel)
     print_example(job.console, questions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -176,6 +177,19 @@ def test_a_model_in_trouble_fails_rows_loses_none_and_is_tried_again(tmp_path: P
     with simulator() as (url, _):
         run(folder, *overrides, f"llm.default.base_url={url}")
     assert pq.read_table(folder / "trajectories").num_rows == 4
+
+
+def test_an_estimate_is_a_pilot_that_the_run_goes_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = ["policy=llm", "llm=local", "llm.default.model=simulator", "llm.default.usd_per_1m_input=1.0", "run.max_seeds=40"]
+    with simulator() as (url, played):
+        run(tmp_path, *overrides, f"llm.default.base_url={url}", "run.estimate=true")
+        told, calls = capsys.readouterr().out, played.traffic.calls
+        assert "expected for 40 seeds, from a pilot of 20" in told and "USD" in told
+        assert not (tmp_path / "manifest.json").exists()
+        run(tmp_path, *overrides, f"llm.default.base_url={url}")
+    expected = int(re.search(r"model calls\D+([\d,]+)", told).group(1).replace(",", ""))  # type: ignore[union-attr]
+    assert expected == pytest.approx(2 * calls, abs=1)
+    assert 0.5 * expected < played.traffic.calls < 1.5 * expected  # the pilot's own calls were not made again
 
 
 def test_a_graph_with_no_usable_query_says_why(tmp_path: Path) -> None:
