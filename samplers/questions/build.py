@@ -51,7 +51,7 @@ def build(clues: Clues, config: QuestionConfig, rng: random.Random, finish: Call
             ends.append(error)
             failed[paradigm] += HOPELESS if error.cause == QuestionCause.NO_USABLE_CLUE else 1
     causes = Counter(end.cause for end in ends)
-    best = next(end for cause in FURTHEST for end in ends if end.cause == cause)
+    best = next((end for cause in FURTHEST for end in ends if end.cause == cause), ends[-1])
     tally = ", ".join(f"{cause} {causes[cause]}×" for cause in FURTHEST if causes[cause])
     raise RejectedError(best.cause, f"{len(ends)} tries ended in {tally}; {best.detail}")
 

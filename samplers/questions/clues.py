@@ -66,8 +66,10 @@ class Clues:
         return found
 
     def extensions(self, sketch: Sketch, near: int, rng: random.Random) -> Iterator[Clue]:
-        """Clues from `near` to entities that the sketch may name, in random order, relation by relation; those inside the subgraph first
-        unless luck says otherwise."""
+        """Clues from `near` to entities that the sketch may name, in random order, every relation once before any comes again.
+
+        Those inside the subgraph come first, unless luck says otherwise (`OUTSIDE`).
+        """
         pools = [self._inside.get(near, []), self._around(near, rng)]
         if rng.random() < OUTSIDE:
             pools.reverse()

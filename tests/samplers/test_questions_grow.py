@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import RejectedError
+from samplers.config import QuestionConfig
 from samplers.graph.store import Graph
 from samplers.questions.clues import REACH, Clues
 from samplers.questions.grow import extended, obfuscated, path, pruned
 from samplers.questions.naming import Naming
+from samplers.questions.paradigms import count
 from samplers.questions.ranges import ranges
 from samplers.questions.sketch import Clue, Filter, Sketch
 from samplers.records import AtomKind, Subgraph
@@ -128,3 +131,15 @@ def test_a_clue_that_leads_to_a_crowd_is_not_followed() -> None:
     assert clues.workable(sketch(graph, "d0", "d0 -caused_by> g1", "d0 -caused_by> g2"))
     assert clues.workable(sketch(graph, "c1", "c1 -treats> d0", "d0 -caused_by> g2"))
     assert not clues.workable(sketch(graph, "c1", "c1 -treats> d0", "d0 -caused_by> g1"))
+
+
+def test_nobody_is_asked_to_look_through_two_crowds() -> None:
+    """Five diseases are in both crowds of sixty: a count within bounds, but no page lists a crowd."""
+    first = [f"d{n} caused_by g1" for n in range(60)]
+    second = [f"d{n} has_phenotype f1" for n in range(55, 115)]
+    clues = clues_of(world("\n".join(first + second)), "d55", "d56", "g1", "f1")
+    both = sketch(clues.graph, "d55", "d55 -caused_by> g1", "d55 -has_phenotype> f1")
+    assert clues.count(both, 21) == 5
+    for seed in range(10):
+        with pytest.raises(RejectedError):
+            count.propose(clues, 0, QuestionConfig(), random.Random(seed))
