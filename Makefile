@@ -4,12 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench chaos clean
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.base  ## seeds → proved questions → trajectories → training rows, in runs/demo; no key, no network after the install
-	@$(BIN)/python -m scripts.synthesize run.name=demo sampler.per_seed=2
+	@$(BIN)/python -m scripts.synthesize run.name=demo
 
 test: $(VENV)/.dev  ## lint, types, import contracts, the whole test suite
 	@$(MAKE) --no-print-directory lint
@@ -17,6 +17,13 @@ test: $(VENV)/.dev  ## lint, types, import contracts, the whole test suite
 
 lint: $(VENV)/.dev  ## ruff, mypy, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(VENV)/.base  ## the benchmarks, one table, ratios to a limit measured in the same run
+	@$(BIN)/python -m scripts.bench
+
+N ?= 30
+chaos: $(VENV)/.base  ## seeded kills and faults, then the tally against an undisturbed run: make chaos N=200
+	@$(BIN)/python -m scripts.chaos kills=$(N) dir=runs/chaos
 
 clean:  ## remove the virtual environment and caches; runs/ is yours and stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
