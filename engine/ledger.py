@@ -10,25 +10,34 @@ A stage commits finished inputs a shard at a time, in this order:
 `<key>` derives from the ids of the inputs, so a repeated commit overwrites itself. When Ray replays a block in another
 grouping, an input can stand in two shards; one entry per input is chosen on reading (fewest failures, then shard
 name), and since a stage is a function of its input, either choice holds the same rows.
+
+The mark says how long each file of its shard is and what it hashes to. A shard with a missing file or one of another length
+(a damaged disk) does not count, so its inputs are open again; the lengths come from one listing per folder. The contents are
+checked when they are read, and a shard that fails there is struck out, so that the next run makes its rows again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import InvariantError
+from engine.errors import InvariantError, UserError
 from engine.records import Failure, Record, Rejection, derive_id, from_table, sorted_unique, to_table
 from engine.stage import Outcomes
 from engine.storage import Storage
 
 R = TypeVar("R", bound=Record)
+
+Files = Mapping[str, tuple[int, str]]
+"""File of a shard → its length in bytes and the hash of its content."""
 
 REJECTIONS, FAILURES, MARKS = "rejections", "failures", "ledger"
 
@@ -75,10 +84,11 @@ class Ledger:
             store: folder for the rows; None when the stage's rows are cheap to make again and are not kept.
         """
         shard = f"{stage}-{derive_id(*sorted(end.input_id for end in outcomes))[:20]}"
+        files: dict[str, tuple[int, str]] = {}
         if store is not None:
-            self._write_table(f"{store}/{shard}.parquet", [row for end in outcomes for row in end.rows], makes)
-        self._write_table(f"{REJECTIONS}/{shard}.parquet", [row for end in outcomes for row in end.rejections], Rejection)
-        self._write_table(f"{FAILURES}/{shard}.parquet", [row for end in outcomes for row in end.failures], Failure)
+            files |= self._write_table(f"{store}/{shard}.parquet", [row for end in outcomes for row in end.rows], makes)
+        files |= self._write_table(f"{REJECTIONS}/{shard}.parquet", [row for end in outcomes for row in end.rejections], Rejection)
+        files |= self._write_table(f"{FAILURES}/{shard}.parquet", [row for end in outcomes for row in end.failures], Failure)
         inputs = {
             end.input_id: {
                 "rows": [row.id for row in end.rows],
@@ -88,32 +98,53 @@ class Ledger:
             }
             for end in outcomes
         }
-        mark = {"stage": stage, "store": store, "inputs": inputs}
-        self.storage.write(f"{MARKS}/{shard}.json", json.dumps(mark, sort_keys=True).encode())
+        mark = {"stage": stage, "store": store, "inputs": inputs, "files": files}
+        self.storage.write(_mark_name(shard), json.dumps(mark, sort_keys=True).encode())
 
     def index(self) -> Index:
-        """All that is committed now, one entry per stage and input."""
+        """All that is committed now and not damaged, one entry per stage and input."""
         entries: dict[str, dict[str, Entry]] = {}
-        for name in self.storage.list(MARKS, ".json"):
-            mark = json.loads(self.storage.read(name))
+        files: dict[str, tuple[int, str]] = {}
+        marks = self._marks()
+        lengths = self._lengths(marks.values())
+        for shard, mark in marks.items():
+            if any(lengths.get(name) != length for name, (length, _) in mark["files"].items()):
+                continue
+            files |= mark["files"]
             of_stage = entries.setdefault(mark["stage"], {})
-            shard = name.removeprefix(f"{MARKS}/").removesuffix(".json")
             for input_id, end in mark["inputs"].items():
                 entry = Entry(shard, mark["store"], tuple(end["rows"]), end["rejections"], end["failures"], end["attempts"])
                 if input_id not in of_stage or entry.rank < of_stage[input_id].rank:
                     of_stage[input_id] = entry
-        return Index(entries, self.storage)
+        return Index(entries, self.storage, files)
 
-    def _write_table(self, name: str, rows: Sequence[R], cls: type[R]) -> None:
-        if rows:
-            self.storage.write(name, parquet_bytes(to_table(rows, cls)))
+    def _marks(self) -> dict[str, Any]:
+        """Shard → its done-mark; one that cannot be read was struck out, or torn by a damaged disk, and marks nothing."""
+        marks = {}
+        for name in self.storage.list(MARKS, ".json"):
+            with contextlib.suppress(ValueError):
+                marks[name.removeprefix(f"{MARKS}/").removesuffix(".json")] = json.loads(self.storage.read(name))
+        return marks
+
+    def _lengths(self, marks: Iterable[Any]) -> dict[str, int]:
+        """File → its length now, over all folders that the marks speak of."""
+        folders = sorted({name.rpartition("/")[0] for mark in marks for name in mark["files"]})
+        return {name: length for folder in folders for name, length in self.storage.lengths(folder).items()}
+
+    def _write_table(self, name: str, rows: Sequence[R], cls: type[R]) -> dict[str, tuple[int, str]]:
+        """What the mark will say of the file; nothing is written for no rows."""
+        if not rows:
+            return {}
+        data = parquet_bytes(to_table(rows, cls))
+        self.storage.write(name, data)
+        return {name: (len(data), _hash(data))}
 
 
 class Index:
     """What a ledger held at one moment."""
 
-    def __init__(self, entries: dict[str, dict[str, Entry]], storage: Storage) -> None:
-        self._entries, self._storage = entries, storage
+    def __init__(self, entries: dict[str, dict[str, Entry]], storage: Storage, files: Files) -> None:
+        self._entries, self._storage, self._files = entries, storage, files
 
     def entries(self, stage: str) -> dict[str, Entry]:
         """Input id → how it ended."""
@@ -171,13 +202,28 @@ class Index:
         return sorted_unique(row for row in found if row.input_id in chosen)
 
     def _read_table(self, name: str, cls: type[R]) -> list[R]:
-        return from_table(pq.read_table(io.BytesIO(self._storage.read(name))), cls)
+        """Raises:
+        UserError: the file is not what was written; its shard is struck out.
+        """
+        data = self._storage.read(name)
+        if _hash(data) != self._files[name][1]:
+            self._storage.write(_mark_name(name.rpartition("/")[2].removesuffix(".parquet")), b"")
+            raise UserError(f"{self._storage.path(name)}: is damaged\n  → run the same command again: its rows are made again")
+        return from_table(pq.read_table(io.BytesIO(data)), cls)
 
 
 def _is_open(entry: Entry, max_attempts: int, next_entries: dict[str, Entry] | None, next_open: set[str]) -> bool:
     if entry.failures and entry.attempts < max_attempts:
         return True
     return next_entries is not None and any(row not in next_entries or row in next_open for row in entry.rows)
+
+
+def _mark_name(shard: str) -> str:
+    return f"{MARKS}/{shard}.json"
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -6,7 +6,9 @@ first), a single put on object stores, which show an object only when it is comp
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -36,26 +38,37 @@ class Storage:
         Raises:
             UserError: the place cannot be written, with the remedy.
         """
-        try:
+        with self._told(name):
             if self._is_local:
                 self._write_local(Path(self.path(name)), data)
             else:
                 self._files.pipe_file(self.path(name), data)
+
+    def append(self, name: str, data: bytes) -> None:
+        """Add to the end of a log; on object stores, which cannot append, the log is read and put again.
+
+        Raises:
+            UserError: see `write`.
+        """
+        if not self._is_local:
+            self.write(name, (self.read(name) if self.exists(name) else b"") + data)
+            return
+        with self._told(name):
+            target = Path(self.path(name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("ab") as file:
+                file.write(data)
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Turn a failing write inside the block into a message for people."""
+        try:
+            yield
         except OSError as error:
             raise UserError(
                 f"{self.path(name)}: cannot be written ({error.strerror or error})\n"
                 "  → free some space or set run.dir to a folder you may write to; what is committed is kept"
             ) from error
-
-    def append(self, name: str, data: bytes) -> None:
-        """Add to the end of a log; on object stores, which cannot append, the log is read and put again."""
-        if self._is_local:
-            target = Path(self.path(name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("ab") as file:
-                file.write(data)
-        else:
-            self.write(name, (self.read(name) if self.exists(name) else b"") + data)
 
     def read(self, name: str) -> bytes:
         """A whole file. Raises FileNotFoundError."""
@@ -72,6 +85,13 @@ class Storage:
             return []
         found = (f"{folder}/{entry.rsplit('/', 1)[-1]}" for entry in self._files.ls(self.path(folder), detail=False, refresh=True))
         return sorted(name for name in found if name.endswith(suffix) and "/.tmp-" not in name)
+
+    def lengths(self, folder: str) -> dict[str, int]:
+        """The finished files in a folder, by name relative to the root, and their bytes; a missing folder is empty."""
+        if not self._files.isdir(self.path(folder)):
+            return {}
+        found = self._files.ls(self.path(folder), detail=True, refresh=True)
+        return {f"{folder}/{entry['name'].rsplit('/', 1)[-1]}": int(entry["size"]) for entry in found}
 
     @staticmethod
     def _write_local(target: Path, data: bytes) -> None:

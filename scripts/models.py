@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
@@ -12,9 +14,11 @@ from engine.errors import ConfigError, TroubleError
 from engine.limits.limiter import Limiter, Unlimited
 from engine.llm.client import HttpChatModel
 from engine.llm.protocol import ChatModel
-from engine.llm.taped import Absent, TapedChatModel
+from engine.llm.taped import KIND, Absent, TapedChatModel
 from engine.storage import Storage
+from engine.tape.survey import export, segments
 from engine.tape.tape import Tape, TapeMode, local_folder
+from engine.telemetry.calls import CallSite, MeteredChatModel, MeteredLimiter, MeteredReplies, tally_of
 from scripts.settings import Settings
 
 
@@ -27,13 +31,54 @@ class ModelFactory:
     tape: Tape
     stage: str
     fingerprint: str
+    role: str = "agent"
 
     def __call__(self) -> ChatModel:
         """A model of its own for each actor; limits and tape are shared by all."""
         self.tape.open()
-        shaping = f"{self.fingerprint} temperature={self.endpoint.temperature:g} max_tokens={self.endpoint.max_tokens}"
-        model = Absent() if self.tape.mode == TapeMode.REPLAY else HttpChatModel(self.endpoint, self.limiter)
-        return TapedChatModel(model, self.tape, self.stage, shaping)
+        return MeteredReplies(TapedChatModel(self._paid_model(), self.tape, self.stage, self.shaping), tally_of(self.site))
+
+    @property
+    def site(self) -> CallSite:
+        """The tags of its calls."""
+        return CallSite(self.role, self.stage, self.endpoint.model)
+
+    @property
+    def shaping(self) -> str:
+        """All that shapes a reply and is not in the request: the fingerprint of its effects on the tape."""
+        return f"{self.fingerprint} temperature={self.endpoint.temperature:g} max_tokens={self.endpoint.max_tokens}"
+
+    def _paid_model(self) -> ChatModel:
+        if self.tape.mode == TapeMode.REPLAY:
+            return Absent()
+        tally = tally_of(self.site)
+        return MeteredChatModel(HttpChatModel(self.endpoint, MeteredLimiter(self.limiter, tally)), tally)
+
+
+def cost_usd(settings: Settings, storage: Storage, fingerprint: str) -> float | None:
+    """What the replies of a run's model cost at the configured prices; 0 without a model, None when no tape was kept.
+
+    Summed over the tape and not over the rows' usage: the tape also holds the replies of rows that failed later, over all
+    runs in the same directory, and the sum is the same whatever was killed on the way. Not in it: a reply that a second
+    worker paid for at the same moment, calls that the server billed without answering, and tool calls. A tape that
+    several runs share (`tape.dir`) counts for all of them together.
+
+    Args:
+        fingerprint: of the served model; empty for the scripted policy.
+    """
+    endpoint = settings.llm.role("agent")
+    if not fingerprint or not (endpoint.usd_per_1m_input or endpoint.usd_per_1m_output):
+        return 0.0
+    if settings.tape.mode == "off":
+        return None
+    asked = agent_factory(settings, storage, Unlimited(), fingerprint)
+    folder, tokens = Path(_tape_folder(settings, storage)), Counter[str]()
+    for line in export(folder) if segments(folder) else ():
+        effect = line["effect"]
+        if "reply" in line and (effect["kind"], effect["stage"], effect["fingerprint"]) == (KIND, asked.stage, asked.shaping):
+            tokens.update({name: line["reply"][name] for name in ("prompt_tokens", "completion_tokens")})
+    usd = tokens["prompt_tokens"] * endpoint.usd_per_1m_input + tokens["completion_tokens"] * endpoint.usd_per_1m_output
+    return round(usd / 1e6, 6)
 
 
 def agent_factory(settings: Settings, storage: Storage, limiter: Limiter, fingerprint: str) -> ModelFactory:
@@ -43,11 +88,15 @@ def agent_factory(settings: Settings, storage: Storage, limiter: Limiter, finger
         ConfigError: the tape would lie on an object store.
     """
     mode = TapeMode(settings.tape.mode)
-    folder = settings.tape.dir or f"{storage.root}/tape"
+    folder = _tape_folder(settings, storage)
     if mode != TapeMode.OFF:
         local_folder(folder)
     tape = Tape(folder, mode, fsync=settings.tape.fsync)
     return ModelFactory(settings.llm.role("agent"), limiter, tape, "rollout", fingerprint)
+
+
+def _tape_folder(settings: Settings, storage: Storage) -> str:
+    return settings.tape.dir or f"{storage.root}/tape"
 
 
 def served_fingerprint(settings: Settings, storage: Storage) -> str:

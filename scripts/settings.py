@@ -169,16 +169,21 @@ def claim_run_dir(storage: Storage, values: Mapping[str, Any], graph: Graph, fin
 
 
 def write_manifest(
-    storage: Storage, values: Mapping[str, Any], counts: Mapping[str, Any], hashes: Mapping[str, str], graph_hash: str
+    storage: Storage,
+    values: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    graph_hash: str,
+    cost_usd: float | None,
 ) -> None:
-    """The last file of a run: its presence says that everything else is complete."""
+    """The last file of a run: its presence says that everything else is complete. `cost_usd` is None where nobody knows."""
     manifest = {
         "counts": counts,
         "exports": dict(sorted(hashes.items())),
         "graph_hash": graph_hash,
         "settings": row_fingerprint(values),
         "seed": values["run"]["seed"],
-        "cost_usd": 0.0 if values["policy"]["kind"] == "scripted" else None,
+        "cost_usd": cost_usd,
     }
     storage.write("manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
 

@@ -56,7 +56,7 @@ from samplers.seeds import read_seeds, seeds_from_graph
 from scripts.card import card_facts, describe
 from scripts.estimate import PILOT_SEEDS, expect, print_expectations
 from scripts.funnel import Funnel, make_console, print_example, print_funnel
-from scripts.models import agent_factory, served_fingerprint
+from scripts.models import agent_factory, cost_usd, served_fingerprint
 from scripts.settings import CONF, Settings, claim_run_dir, guard, read_settings, resolve_run_dir, write_manifest
 
 R = TypeVar("R", bound=Record)
@@ -136,7 +136,8 @@ def finish(job: Job, values: dict[str, Any], questions: Sequence[Question], rows
     """Write the exports and, last of all, the manifest; show where the rows went."""
     tools = [wire_schema(tool) for tool in build_tools(job.settings.tools, job.index, job.graph)]
     hashes = write_exports(rows, job.storage, card_facts(job.settings, job.graph, questions, funnel), tools)
-    write_manifest(job.storage, values, funnel.as_dict(), hashes, job.graph.hash)
+    cost = cost_usd(job.settings, job.storage, job.fingerprint)
+    write_manifest(job.storage, values, funnel.as_dict(), hashes, job.graph.hash, cost)
     print_funnel(job.console, funnel)
     print_example(job.console, questions)
 

@@ -28,6 +28,11 @@ COOL_DOWN_S = 1.0
 """Seconds after a decrease in which more objections are echoes of the same overload: a round trip of a slow model."""
 
 
+PATIENCE_S = 1.0
+"""Seconds without objection after which slow start doubles although no call has ended: a full server refuses at once, while
+a slow model answers after tens of seconds, and ten round trips of those would be minutes before the limit is worth its name."""
+
+
 @dataclass(slots=True)
 class Aimd:
     """The concurrency limit of one endpoint. Times are seconds on the caller's clock."""
@@ -40,20 +45,21 @@ class Aimd:
     level: float = 0.0
     """The limit when the server last objected; 0 before it ever did."""
     decreased_at: float = float("-inf")
-    grown_at: float = float("-inf")
+    grown_at: float = float("inf")
+    """Of the last word from a worker; infinite before the first, so that no time has passed by then."""
     paused_until: float = float("-inf")
     """No call may start before: the server's own `Retry-After`."""
 
     def succeeded(self, calls: int, busy: bool, now: float) -> None:
-        """`calls` ended well. The limit grows only while it is what holds callers back (`busy`).
+        """`calls` (or none yet) ended well, and nobody objected. The limit grows only while it is what holds callers back (`busy`).
 
-        Before the first objection it doubles per round trip (slow start): as many more as have ended.
+        Before the first objection it doubles per round trip (slow start): as many more as have ended, or per `PATIENCE_S`.
         """
-        elapsed, self.grown_at = min(now - self.grown_at, 1.0), now
+        elapsed, self.grown_at = max(0.0, min(now - self.grown_at, 1.0)), now
         if not busy:
             return
         if self.level == 0.0:
-            gain = float(calls)
+            gain = max(float(calls), self.limit * (2.0 ** (elapsed / PATIENCE_S) - 1.0))
         elif self.limit < PLATEAU * self.level:
             gain = (PLATEAU - DECREASE) * self.level / BRISK_S * elapsed
         else:

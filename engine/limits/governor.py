@@ -94,8 +94,7 @@ class Governor:
         self.budget.account(worker, report.spent, report.reserved)
         if report.overloads:
             self.aimd.overloaded(now, report.retry_after)
-        if report.succeeded:
-            self.aimd.succeeded(report.succeeded, self.shares.in_demand >= self.aimd.limit, now)
+        self.aimd.succeeded(report.succeeded, self.shares.in_demand >= self.aimd.limit, now)
         share = self.shares.report(worker, report.in_flight, report.waiting, int(self.aimd.limit), now)
         slots, first = self._slots(report, now)
         return Orders(

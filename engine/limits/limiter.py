@@ -29,6 +29,10 @@ REPORT_S = 0.1
 HURRY_S = 0.01
 """Seconds between reports when a worker has calls waiting and no orders left to start them."""
 
+AHEAD_S = 0.15
+"""Seconds for which a busy worker wants slots in hand: more than the time to its next report and the answer to it. Asking only
+when the last slot is gone lost 4 % of the rate on a loaded machine, a round trip in every tenth of a second."""
+
 EXPIRE_S = 0.5
 """A slot older than this is given up: using it now would make this second's rate too high."""
 
@@ -182,7 +186,7 @@ class SharedLimiter:
         while self._waiting or self._in_flight or self._succeeded or self._overloads:
             report = self._take_report()
             self._obey(await self._governor.report.remote(self._name, report), report)
-            starved = self._waiting and self._in_flight < self._share and not self._slots
+            starved = self._waiting and self._in_flight < self._share and self._needs_slots
             await asyncio.sleep(HURRY_S if starved else REPORT_S)
 
     def _take_report(self) -> Report:
@@ -198,7 +202,7 @@ class SharedLimiter:
             overloads=self._overloads,
             retry_after=self._retry_after,
             finished_tokens=self._tokens,
-            need_slots=len(self._slots) <= 1,
+            need_slots=self._needs_slots,
             spent=self._spent,
             reserved=self._reserved + self._purse,
             want=sum((waiting.worst for waiting in ahead), NOTHING) - self._purse if money_wanted else NOTHING,
@@ -226,6 +230,10 @@ class SharedLimiter:
                 waiting.future.set_exception(
                     TroubleError(BUDGET_EXHAUSTED, "raise limits.budget_usd or limits.budget_tokens and run again")
                 )
+
+    @property
+    def _needs_slots(self) -> bool:
+        return not self._slots or self._slots[-1] < time.monotonic() + AHEAD_S
 
     @property
     def _limited_money(self) -> bool:

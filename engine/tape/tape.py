@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ConfigError, RejectedError, TroubleError
+from engine.errors import ConfigError, RejectedError, TroubleError, UserError
 from engine.records import canonical_json
 from engine.tape.key import Effect
 from engine.tape.lock import lock_for_writing
@@ -52,6 +52,8 @@ class Tape:
         self._lookup: Lookup | None = None
         self._lock: int | None = None
         self._writer: SegmentWriter | None = None
+        self._unwritable: UserError | None = None
+        """Why the last reply could not be written. From then on nothing is paid for: its reply would be lost too."""
         self._flying: dict[bytes, asyncio.Future[Performed | None]] = {}
         self._refreshed = 0.0
 
@@ -114,6 +116,8 @@ class Tape:
             found = await asyncio.shield(self._flying[key])
             if found is not None:
                 return found
+        if self._unwritable is not None:
+            raise self._unwritable
         future = self._flying[key] = asyncio.get_running_loop().create_future()
         try:
             body, flag = await _encode(effect, act)
@@ -132,10 +136,14 @@ class Tape:
 
     def _write(self, key: bytes, body: bytes, flag: int) -> None:
         lookup = self._opened()
-        if self._writer is None:
-            name = f"{time.time_ns():020d}-{os.urandom(4).hex()}"
-            self._writer = SegmentWriter(local_folder(self._folder), name, fsync=self._fsync)
-        lookup.add(self._writer.path, self._writer.append(key, body, flag))
+        try:
+            if self._writer is None:
+                name = f"{time.time_ns():020d}-{os.urandom(4).hex()}"
+                self._writer = SegmentWriter(local_folder(self._folder), name, fsync=self._fsync)
+            lookup.add(self._writer.path, self._writer.append(key, body, flag))
+        except UserError as error:
+            self._unwritable = error
+            raise
 
     def _opened(self) -> Lookup:
         assert self._lookup is not None, "open() first"

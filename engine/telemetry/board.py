@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import ray
@@ -12,8 +13,13 @@ from ray.util.metrics import Counter as RayCounter
 
 from engine.records import Record
 from engine.stage import Outcomes
+from engine.telemetry.calls import CallSite, CallTally
 
 R = TypeVar("R", bound=Record)
+
+
+FRESH_S = 5.0
+"""A worker that has calls in flight says so every second; one that is silent for longer is gone, and its calls with it."""
 
 
 @dataclass(slots=True)
@@ -52,6 +58,7 @@ class Board:
 
     def __init__(self) -> None:
         self._stages: dict[str, Tally] = {}
+        self._calls: dict[str, tuple[float, Mapping[CallSite, CallTally]]] = {}
         self._stopping = False
 
     def add(self, stage: str, finished: Tally) -> None:
@@ -61,6 +68,20 @@ class Board:
     def read(self) -> dict[str, Tally]:
         """Everything so far."""
         return self._stages
+
+    def add_calls(self, worker: str, totals: Mapping[CallSite, CallTally]) -> None:
+        """A worker's running totals of model calls."""
+        self._calls[worker] = (time.monotonic(), totals)
+
+    def read_calls(self) -> dict[CallSite, CallTally]:
+        """All model calls so far, and those going on; empty when no model is used."""
+        summed: dict[CallSite, CallTally] = {}
+        for told, totals in self._calls.values():
+            alive = time.monotonic() - told < FRESH_S
+            for site, tally in totals.items():
+                counted = tally if alive else replace(tally, in_flight=0, waiting=0)
+                summed[site] = summed.get(site, CallTally()) + counted
+        return summed
 
     def stop(self) -> None:
         """Ask all actors to begin nothing new."""
@@ -73,7 +94,7 @@ class Board:
 
 def start_board() -> Any:
     """A `Board` actor handle."""
-    return ray.remote(Board).options(num_cpus=0, max_restarts=-1).remote()
+    return ray.remote(Board).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
 
 
 class StageMetrics:

@@ -144,6 +144,11 @@ def test_shares_never_exceed_the_limit_and_hungry_workers_get_some(steps: list[t
     assert sum(granted.values()) == limit and max(granted.values()) - min(granted.values()) <= 1
 
 
+def test_a_busy_worker_alone_keeps_the_whole_limit() -> None:
+    shares = Shares()
+    assert [shares.report("a", in_flight, 50, 10, now=0.0) for in_flight in (0, 10, 8, 3)] == [10, 10, 10, 10]
+
+
 def test_a_silent_worker_gives_its_share_back() -> None:
     shares = Shares()
     assert shares.report("dead", 0, 10, 10, now=0.0) == 10

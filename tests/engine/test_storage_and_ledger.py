@@ -45,10 +45,26 @@ def test_an_object_store_works_like_a_folder() -> None:
     assert ledger.index().rows("s", Number, [number(1).id]) == [number(1001)]
 
 
+def test_a_write_that_fails_leaves_no_scraps(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UserError):
+        Storage(str(tmp_path)).write("taken", b"a folder is in the way")
+    assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+def test_rows_of_some_inputs_are_theirs_alone(tmp_path: Path) -> None:
+    ledger = Ledger(Storage(str(tmp_path)))
+    ledger.commit("s", "rows", Number, [ends(1), ends(2)])
+    assert ledger.index().rows("s", Number, [number(2).id]) == [number(1002)]
+    assert {row.input_id for row in ledger.index().rejections("s", [number(2).id])} == {number(2).id}
+
+
 def test_an_unwritable_folder_is_told_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"run\.dir"):
-        Storage(str(tmp_path / "file")).write("x", b"")
+    storage = Storage(str(tmp_path / "file"))
+    for write in (storage.write, storage.append):
+        with pytest.raises(UserError, match=r"run\.dir"):
+            write("x", b"")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -76,3 +92,36 @@ def test_a_later_success_outranks_an_earlier_failure(tmp_path: Path) -> None:
     after = ledger.index()
     assert after.unsettled(["s"], [number(1).id], max_attempts=3) == set()
     assert [row.id for row in after.failures("s", [number(1).id, number(2).id])] == [f"{number(2).id}-f2"]
+
+
+@pytest.mark.parametrize("folder", ["rows", "rejections", "failures", "ledger"])
+@pytest.mark.parametrize("damage", ["torn", "gone"])
+def test_a_shard_with_a_torn_or_missing_file_opens_its_inputs_again(tmp_path: Path, folder: str, damage: str) -> None:
+    ledger, ids = Ledger(Storage(str(tmp_path))), [number(value).id for value in (1, 2, 3)]
+    ledger.commit("s", "rows", Number, [ends(1), ends(2, failed=True)])
+    (hurt,) = (tmp_path / folder).iterdir()
+    ledger.commit("s", "rows", Number, [ends(3)])
+    whole = hurt.read_bytes()
+    if damage == "torn":
+        hurt.write_bytes(whole[:-7])
+    else:
+        hurt.unlink()
+    index = ledger.index()
+    assert index.unsettled(["s"], ids, max_attempts=1) == set(ids[:2]) and list(index.entries("s")) == ids[2:]
+    ledger.commit("s", "rows", Number, [ends(1), ends(2, failed=True)])
+    assert hurt.read_bytes() == whole and ledger.index().unsettled(["s"], ids, max_attempts=1) == set()
+    assert ledger.index().account("s", ids, fan_out=3).rows == 3
+
+
+def test_damage_inside_a_file_is_told_and_the_next_run_makes_the_rows_again(tmp_path: Path) -> None:
+    ledger, ids = Ledger(Storage(str(tmp_path))), [number(value).id for value in (1, 2)]
+    for value in (1, 2):
+        ledger.commit("s", "rows", Number, [ends(value)])
+    shard = ledger.index().entries("s")[ids[0]].shard
+    file = tmp_path / "rows" / f"{shard}.parquet"
+    file.write_bytes(file.read_bytes()[:-20] + bytes(20))
+    with pytest.raises(UserError, match=rf"(?s){shard}\.parquet: is damaged.*run the same command again"):
+        ledger.index().rows("s", Number, ids)
+    assert ledger.index().unsettled(["s"], ids, max_attempts=1) == {ids[0]}
+    ledger.commit("s", "rows", Number, [ends(1)])
+    assert sorted(row.value for row in ledger.index().rows("s", Number, ids)) == [1001, 1002]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,3 +261,15 @@ async def test_an_unwritable_tape_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file: the tape cannot be written \(File exists\)\n.*→"):
         opened(tmp_path / "file")
+
+
+async def test_once_a_reply_cannot_be_written_nothing_more_is_paid_for(tmp_path: Path) -> None:
+    """The run is ending, and rows that have not heard of it yet must not go on asking."""
+    world, tape = World(), opened(tmp_path / "tape")
+    shutil.rmtree(tmp_path / "tape")
+    (tmp_path / "tape").write_text("in the way, as a full disk is")
+    in_flight = await asyncio.gather(*(world.ask(tape, number) for number in (1, 2)), return_exceptions=True)
+    assert [type(error) for error in in_flight] == [UserError, UserError] and world.asked == [1, 2]
+    with pytest.raises(UserError, match="free some space"):
+        await world.ask(tape, 3)
+    assert world.asked == [1, 2]

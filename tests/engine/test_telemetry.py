@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from engine.storage import Storage
-from engine.telemetry.board import Tally
+from engine.telemetry.board import Tally, start_board
+from engine.telemetry.calls import CallSite, CallTally
 from engine.telemetry.progress import Progress, eta_seconds
 
 
@@ -47,3 +50,29 @@ def test_a_live_table_on_a_terminal(tmp_path: Path) -> None:
     with Progress(console, Storage(str(tmp_path)), ["sample"], total=20, every_s=100) as progress:
         progress.show({"sample": Tally(inputs=10, rows=8, rejections=Counter({"unknown_seed": 2}))}, last=True)
     assert "unknown_seed (2)" in out.getvalue()
+
+
+def test_model_calls_are_shown_and_written_where_there_are_any(tmp_path: Path) -> None:
+    out, site = io.StringIO(), CallSite("agent", "rollout", "m")
+    calls = CallTally(answered=9, replies=7, calls=8, usd=1.25, waiting=2, failures=Counter(model_overloaded=1), latency=Counter({20: 7}))
+    with Progress(Console(file=out), Storage(str(tmp_path)), ["rollout"], total=20, every_s=100) as progress:
+        progress.show({}, {site: calls}, last=True)
+    assert "8 calls (" in out.getvalue() and "0 in flight, 2 waiting, 2 replayed, 1 overloaded, $1.2500" in out.getvalue()
+    written = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert written["calls"][0]["model"] == "m" and written["calls"][0]["latency"] == {"20": 7}
+    assert written["period"]["latency_s"]["p50"] == written["calls"][0]["latency_s"]["p50"] == pytest.approx(0.0294, rel=0.01)
+    terminal = io.StringIO()
+    with Progress(Console(file=terminal, force_terminal=True, width=120), Storage(str(tmp_path)), ["rollout"], 20, 100) as progress:
+        progress.show({}, {site: calls}, last=True)
+    assert "2 replayed" in terminal.getvalue()
+
+
+def test_a_killed_board_is_back_before_it_is_asked_again(ray_local: None) -> None:
+    """Losing it loses a picture; a driver or an actor that asks meanwhile waits and does not fail."""
+    import ray
+
+    board = start_board()
+    ray.get(board.add.remote("square", Tally(inputs=3)))
+    os.kill(ray.get(board.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
+    assert ray.get(board.read.remote()) == {} and not ray.get(board.stopping.remote())
+    ray.kill(board)

@@ -1,0 +1,1 @@
+"""`python -m scripts.report`: one self-contained HTML page about a run."""

@@ -1,0 +1,200 @@
+"""Everything the page tells, read from a run directory: rows shard by shard and column by column, never all at once."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from engine.ledger import REJECTIONS, Index, Ledger
+from engine.records import Ending, Rejection, from_table
+from engine.storage import Storage
+from samplers.records import Question
+from scripts.reading import open_run, read_columns
+from scripts.report.timeline import Leg, read_legs
+
+MAKES = {
+    "sample": "subgraphs",
+    "question": "proved questions",
+    "select": "questions kept",
+    "rollout": "trajectories",
+    "curate": "accepted rows",
+    "deduplicate": "training rows",
+}
+"""Steps of a run in order, and what each makes."""
+
+BARRIERS = ("select", "deduplicate")
+"""Steps that are no stage: what they dropped stands in one file each."""
+
+EXAMPLES = 3
+"""Examples kept per cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the funnel: attempts = rows + rejected + failed."""
+
+    name: str
+    attempts: int
+    rows: int
+    rejected: int
+    failed: int
+    causes: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Loss:
+    """The attempts that ended with one cause in one step."""
+
+    step: str
+    cause: str
+    final: bool
+    """A rejection; else a failure, tried again on the next run."""
+    count: int = 0
+    examples: list[Ending] = field(default_factory=list)
+    """The first by id."""
+
+
+@dataclass(slots=True)
+class Rollouts:
+    """What the trajectories of a run are like."""
+
+    count: int = 0
+    turns: list[int] = field(default_factory=list)
+    """Assistant messages per trajectory."""
+    tools: Counter[str] = field(default_factory=Counter)
+    """Tool → answered calls."""
+    stops: Counter[str] = field(default_factory=Counter)
+    tool_errors: int = 0
+    model_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file to hand on: name relative to the run directory, bytes where known, content hash."""
+
+    name: str
+    size: int | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A run, read."""
+
+    name: str
+    """Of the folder: `run.name` unless `run.dir` was given."""
+    config: Mapping[str, Any]
+    graph: str
+    manifest: Mapping[str, Any] | None
+    """None while the run has not finished."""
+    steps: Sequence[Step]
+    losses: Sequence[Loss]
+    questions: Sequence[Question]
+    rollouts: Rollouts
+    tokens: Sequence[int]
+    """Of each accepted row."""
+    legs: Sequence[Leg]
+    exports: Sequence[Export]
+
+
+def read_material(run_dir: str) -> tuple[Storage, Material]:
+    """Read what there is; a run that goes on or broke off is read as far as it came.
+
+    Raises:
+        InputError: the folder is no run directory.
+    """
+    storage, config = open_run(run_dir)
+    index = Ledger(storage).index()
+    questions = [row for name in storage.list("questions", ".parquet") for row in _rows(storage, name, Question)]
+    manifest = json.loads(storage.read("manifest.json")) if storage.exists("manifest.json") else None
+    losses = _losses(storage, index)
+    return storage, Material(
+        name=PurePosixPath(storage.root).name,
+        config=config,
+        graph=str(yaml.safe_load(storage.read("schema.yaml")).get("name", "graph")) if storage.exists("schema.yaml") else "graph",
+        manifest=manifest,
+        steps=_told_steps(manifest["counts"]["steps"]) if manifest else _counted_steps(index, losses, len(questions)),
+        losses=losses,
+        questions=questions,
+        rollouts=_rollouts(storage, {question.id for question in questions}),
+        tokens=[
+            tokens for name in storage.list("rows", ".parquet") for tokens in read_columns(storage, name, ["tokens"])["tokens"].to_pylist()
+        ],
+        legs=read_legs(storage.read("metrics.jsonl")) if storage.exists("metrics.jsonl") else [],
+        exports=[
+            Export(f"export/{name}", _size(storage, f"export/{name}"), digest)
+            for name, digest in (manifest or {}).get("exports", {}).items()
+        ],
+    )
+
+
+def _rows(storage: Storage, name: str, cls: type[Any]) -> list[Any]:
+    return from_table(pq.read_table(io.BytesIO(storage.read(name))), cls)
+
+
+def _told_steps(told: Mapping[str, Mapping[str, Any]]) -> list[Step]:
+    ordered = [*(name for name in MAKES if name in told), *(name for name in told if name not in MAKES)]
+    return [Step(name, **{key: told[name][key] for key in ("attempts", "rows", "rejected", "failed", "causes")}) for name in ordered]
+
+
+def _counted_steps(index: Index, losses: Sequence[Loss], kept: int) -> list[Step]:
+    """The funnel of an unfinished run, from what is committed."""
+    steps = []
+    for name in MAKES:
+        ends = index.entries(name).values()
+        causes = {loss.cause: loss.count for loss in losses if loss.step == name}
+        rows = (kept if name == "select" else 0) if name in BARRIERS else sum(len(end.rows) for end in ends)
+        rejected = sum(causes.values()) if name in BARRIERS else sum(end.rejections for end in ends)
+        failed = sum(end.failures for end in ends)
+        if rows + rejected + failed:
+            steps.append(Step(name, rows + rejected + failed, rows, rejected, failed, causes))
+    return steps
+
+
+def _losses(storage: Storage, index: Index) -> list[Loss]:
+    """Why attempts gave no row, in the order of the steps, most frequent first."""
+    found: dict[tuple[str, str], Loss] = {}
+    for step in MAKES:
+        ids = index.entries(step)
+        endings: list[Ending] = [*index.rejections(step, ids), *index.failures(step, ids)]
+        if storage.exists(f"{REJECTIONS}/{step}.parquet"):
+            endings += _rows(storage, f"{REJECTIONS}/{step}.parquet", Rejection)
+        for ending in endings:
+            loss = found.setdefault((step, ending.cause), Loss(step, ending.cause, isinstance(ending, Rejection)))
+            loss.count += 1
+            if len(loss.examples) < EXAMPLES:
+                loss.examples.append(ending)
+    order = list(MAKES)
+    return sorted(found.values(), key=lambda loss: (order.index(loss.step), -loss.count, loss.cause))
+
+
+def _rollouts(storage: Storage, questions: set[str]) -> Rollouts:
+    """Of the questions kept; a trajectory that stands in two shards counts once."""
+    told, seen = Rollouts(), set[str]()
+    columns = ["id", "question_id", "stop_reason", "usage", "messages.list.element.role", "messages.list.element.name"]
+    for name in storage.list("trajectories", ".parquet"):
+        for row in read_columns(storage, name, columns).to_pylist():
+            if row["id"] in seen or row["question_id"] not in questions:
+                continue
+            seen.add(row["id"])
+            told.turns.append(sum(message["role"] == "assistant" for message in row["messages"]))
+            told.tools.update(message["name"] or "unnamed" for message in row["messages"] if message["role"] == "tool")
+            told.stops[row["stop_reason"]] += 1
+            told.tool_errors += row["usage"]["tool_errors"]
+            told.model_calls += row["usage"]["model_calls"]
+    told.count = len(seen)
+    return told
+
+
+def _size(storage: Storage, name: str) -> int | None:
+    """Bytes of a file on a local disk; object stores are not asked for what is only a convenience."""
+    path = Path(storage.path(name))
+    return path.stat().st_size if path.is_file() else None
