@@ -11,7 +11,8 @@ import yaml
 
 from engine.config import EndpointConfig
 from engine.errors import ConfigError, TroubleError
-from engine.limits.limiter import Limiter, Unlimited
+from engine.limits.budget import NOTHING, Cost
+from engine.limits.limiter import Limiter, Unlimited, make_limiter
 from engine.llm.client import HttpChatModel
 from engine.llm.protocol import ChatModel
 from engine.llm.taped import KIND, Absent, TapedChatModel
@@ -55,8 +56,8 @@ class ModelFactory:
         return MeteredChatModel(HttpChatModel(self.endpoint, MeteredLimiter(self.limiter, tally)), tally)
 
 
-def cost_usd(settings: Settings, storage: Storage, fingerprint: str) -> float | None:
-    """What the replies of a run's model cost at the configured prices; 0 without a model, None when no tape was kept.
+def spent_so_far(settings: Settings, storage: Storage, fingerprint: str) -> Cost | None:
+    """What the replies of a run's model have cost at the configured prices; None when no tape is kept.
 
     Summed over the tape and not over the rows' usage: the tape also holds the replies of rows that failed later, over all
     runs in the same directory, and the sum is the same whatever was killed on the way. Not in it: a reply that a second
@@ -66,11 +67,11 @@ def cost_usd(settings: Settings, storage: Storage, fingerprint: str) -> float | 
     Args:
         fingerprint: of the served model; empty for the scripted policy.
     """
-    endpoint = settings.llm.role("agent")
-    if not fingerprint or not (endpoint.usd_per_1m_input or endpoint.usd_per_1m_output):
-        return 0.0
+    if not fingerprint:
+        return NOTHING
     if settings.tape.mode == "off":
         return None
+    endpoint = settings.llm.role("agent")
     asked = agent_factory(settings, storage, Unlimited(), fingerprint)
     folder, tokens = Path(_tape_folder(settings, storage)), Counter[str]()
     for line in export(folder) if segments(folder) else ():
@@ -78,7 +79,23 @@ def cost_usd(settings: Settings, storage: Storage, fingerprint: str) -> float | 
         if "reply" in line and (effect["kind"], effect["stage"], effect["fingerprint"]) == (KIND, asked.stage, asked.shaping):
             tokens.update({name: line["reply"][name] for name in ("prompt_tokens", "completion_tokens")})
     usd = tokens["prompt_tokens"] * endpoint.usd_per_1m_input + tokens["completion_tokens"] * endpoint.usd_per_1m_output
-    return round(usd / 1e6, 6)
+    return Cost(usd / 1e6, tokens.total())
+
+
+def cost_usd(settings: Settings, storage: Storage, fingerprint: str) -> float | None:
+    """`spent_so_far` in US dollars for the manifest; 0 where nothing is priced, without a look at the tape."""
+    endpoint = settings.llm.role("agent")
+    if not (endpoint.usd_per_1m_input or endpoint.usd_per_1m_output):
+        return 0.0
+    spent = spent_so_far(settings, storage, fingerprint)
+    return None if spent is None else round(spent.usd, 6)
+
+
+def shared_limiter(settings: Settings, storage: Storage, fingerprint: str) -> Limiter:
+    """The limits of a run, its budget less what earlier runs in the same directory have spent; Ray must be running."""
+    limits = settings.limits
+    budgeted = limits.budget_usd is not None or limits.budget_tokens is not None
+    return make_limiter(limits, (spent_so_far(settings, storage, fingerprint) or NOTHING) if budgeted else NOTHING)
 
 
 def agent_factory(settings: Settings, storage: Storage, limiter: Limiter, fingerprint: str) -> ModelFactory:

@@ -34,7 +34,7 @@ from agents.tools.registry import build_tools
 from agents.tools.tool import wire_schema
 from engine.errors import InputError, UserError
 from engine.ledger import REJECTIONS, Ledger, parquet_bytes
-from engine.limits.limiter import Unlimited, make_limiter
+from engine.limits.limiter import Unlimited
 from engine.llm.protocol import ChatModel
 from engine.pipeline.actor import StagePlan
 from engine.pipeline.leg import LegResult, LegSettings, run_leg
@@ -56,7 +56,7 @@ from samplers.seeds import read_seeds, seeds_from_graph
 from scripts.card import card_facts, describe
 from scripts.estimate import PILOT_SEEDS, expect, print_expectations
 from scripts.funnel import Funnel, make_console, print_example, print_funnel
-from scripts.models import agent_factory, cost_usd, served_fingerprint
+from scripts.models import agent_factory, cost_usd, served_fingerprint, shared_limiter
 from scripts.settings import CONF, Settings, claim_run_dir, guard, read_settings, resolve_run_dir, write_manifest
 
 R = TypeVar("R", bound=Record)
@@ -119,7 +119,11 @@ def run_job(settings: Settings, values: dict[str, Any], run_dir: str) -> None:
         _keep(job.storage, "rejections/select.parquet", dropped, Rejection)
         if not questions:
             raise UserError(_nothing_came(found, dropped))
-        model = agent_factory(settings, job.storage, make_limiter(settings.limits), job.fingerprint) if job.fingerprint else None
+        model = (
+            agent_factory(settings, job.storage, shared_limiter(settings, job.storage, job.fingerprint), job.fingerprint)
+            if job.fingerprint
+            else None
+        )
         answered = run_leg(questions, second_leg(settings, graph, index, model), job.leg)
         seconds = time.monotonic() - begun
     if settings.run.estimate:

@@ -81,8 +81,9 @@ class Unlimited:
 class GovernorActor:
     """The governor behind Ray, on the clock of its node."""
 
-    def __init__(self, config: LimitsConfig) -> None:
+    def __init__(self, config: LimitsConfig, earlier: Cost) -> None:
         self._governor = Governor(config, time.monotonic())
+        self._governor.budget.account("earlier runs", spent=earlier, reserved=NOTHING)
 
     async def report(self, worker: str, report: Report) -> Orders:
         """See `Governor.report`."""
@@ -240,7 +241,11 @@ class SharedLimiter:
         return self._config.budget_usd is not None or self._config.budget_tokens is not None
 
 
-def make_limiter(config: LimitsConfig) -> SharedLimiter:
-    """The limiter a run's workers share; Ray must be running."""
+def make_limiter(config: LimitsConfig, earlier: Cost = NOTHING) -> SharedLimiter:
+    """The limiter a run's workers share; Ray must be running.
+
+    Args:
+        earlier: what earlier runs have spent of the same budget.
+    """
     actor = ray.remote(GovernorActor).options(num_cpus=0, max_concurrency=1000, max_restarts=-1, max_task_retries=-1)
-    return SharedLimiter(actor.remote(config), config)
+    return SharedLimiter(actor.remote(config, earlier), config)

@@ -86,8 +86,9 @@ def test_pool_sizes_do_not_change_rows(tmp_path: Path) -> None:
 
 
 def test_a_user_error_inside_a_stage_stops_the_run_as_itself(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the beast"):
+    with pytest.raises(UserError, match="the beast") as stopped:
         run(tmp_path, range(664, 668), Square())
+    assert str(stopped.value) == "the beast: → take another number", "Ray Data's advice is cut off"
 
 
 def test_a_shard_without_its_mark_does_not_exist(tmp_path: Path) -> None:

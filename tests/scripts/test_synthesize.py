@@ -20,6 +20,7 @@ from engine.ledger import Ledger
 from engine.llm.simulator import Simulator, SimulatorConfig, serve_simulator
 from engine.records import arrow_schema, from_table
 from engine.storage import Storage
+from engine.tape.survey import export
 from samplers.records import Question
 from scripts import verify
 from tests.scripts.runs import run
@@ -177,6 +178,29 @@ def test_a_model_in_trouble_fails_rows_loses_none_and_is_tried_again(tmp_path: P
     with simulator() as (url, _):
         run(folder, *overrides, f"llm.default.base_url={url}")
     assert pq.read_table(folder / "trajectories").num_rows == 4
+
+
+def test_a_budget_holds_over_all_runs_in_a_directory_and_keeps_what_is_earned(tmp_path: Path) -> None:
+    overrides = [
+        "policy=llm",
+        "llm=local",
+        "llm.default.model=simulator",
+        "llm.default.max_tokens=200",
+        "run.max_seeds=12",
+        "run.max_attempts=9",
+    ]
+    with simulator() as (url, played):
+        for budget in (60_000, 60_000):
+            run(tmp_path, *overrides, f"llm.default.base_url={url}", f"limits.budget_tokens={budget}")
+            index = Ledger(Storage(str(tmp_path))).index()
+            failures = index.failures("rollout", index.entries("rollout"))
+            assert failures and {row.cause for row in failures} == {"budget_exhausted"}
+        replies = [line["reply"] for line in export(tmp_path / "tape") if "reply" in line]
+        spent = sum(reply["prompt_tokens"] + reply["completion_tokens"] for reply in replies)
+        assert 20_000 < spent <= 60_000
+        run(tmp_path, *overrides, f"llm.default.base_url={url}")
+        assert not Ledger(Storage(str(tmp_path))).index().failures("rollout", index.entries("rollout"))
+        assert played.traffic.calls == sum(1 for line in export(tmp_path / "tape") if "reply" in line)
 
 
 def test_an_estimate_is_a_pilot_that_the_run_goes_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
