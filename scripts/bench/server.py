@@ -73,7 +73,7 @@ class MockServer:
         self.stats = ServerStats(np.empty(0), np.empty(0), latency_s)
 
     def __enter__(self) -> MockServer:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - this very file
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         return self

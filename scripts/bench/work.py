@@ -6,9 +6,8 @@ import asyncio
 import io
 import json
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +30,10 @@ from scripts.models import ModelFactory
 
 PROMPT = "You write questions about entities of a knowledge graph. " * 8
 """Some 450 characters, as the prompts of the peers' benchmark."""
+
+
+MOST_IN_FLIGHT = 16_384
+"""The user's limit on concurrency: above what any case reaches, so that the adaptive limit alone is at work."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,9 @@ def ask(text: str, scope: str) -> ChatRequest:
     return ChatRequest(messages=({"role": "system", "content": PROMPT}, {"role": "user", "content": text}), scope=scope)
 
 
-def model_factory(server: MockServer, folder: Path, concurrency: int = 16_384) -> ModelFactory:
+def model_factory(server: MockServer, folder: Path) -> ModelFactory:
     """The model as a run builds it: HTTP client, limits shared by all workers, tape recording. Ray must be running."""
-    limits = LimitsConfig(concurrency=concurrency)
+    limits = LimitsConfig(concurrency=MOST_IN_FLIGHT)
     return ModelFactory(server.endpoint, make_limiter(limits), Tape(str(folder / "tape")), "bench", MODEL)
 
 
@@ -101,8 +104,7 @@ class Measured:
 
     stats: ServerStats
     cpu_s: float
-    peak_pss: int
-    wall_s: float
+    peak_pss: int = 0
     result: LegResult | None = None
 
     @property
@@ -115,10 +117,8 @@ def bare_loop(calls: int, in_flight: int, latency_s: float) -> Measured:
     """The limit: aiohttp and nothing else, `in_flight` coroutines of one process asking as fast as they can."""
     server = MockServer(latency_s)
     with server, Meter((server.pid,)) as meter:
-        begun = time.monotonic()
         asyncio.run(_bare(server.endpoint, calls, in_flight))
-        wall_s = time.monotonic() - begun
-    return Measured(server.stats, meter.seconds, 0, wall_s)
+    return Measured(server.stats, meter.seconds)
 
 
 async def _bare(endpoint: EndpointConfig, calls: int, in_flight: int) -> None:
@@ -157,10 +157,8 @@ def pipeline(
     settings = LegSettings(RunConfig(), PipelineConfig(), Ledger(Storage(str(folder))), Console(file=io.StringIO()))
     pool = PoolConfig(actors=actors, num_cpus=0.5, in_flight=in_flight // actors, timeout_s=900.0)
     with Meter((server.pid,), memory=memory) as meter:
-        begun = time.monotonic()
         result = run_leg(inputs, [StagePlan(stage, pool, "rows")], settings)
-        wall_s = time.monotonic() - begun
-    return Measured(server.stats, meter.seconds, meter.peak_pss, wall_s, result)
+    return Measured(server.stats, meter.seconds, meter.peak_pss, result)
 
 
 def asked(count: int, in_flight: int, latency_s: float, folder: Path) -> Measured:
@@ -168,4 +166,4 @@ def asked(count: int, in_flight: int, latency_s: float, folder: Path) -> Measure
     server = MockServer(latency_s)
     with server:
         measured = pipeline(rows(count), Ask(model_factory(server, folder)), server, folder, in_flight)
-    return Measured(server.stats, measured.cpu_s, 0, measured.wall_s, measured.result)
+    return replace(measured, stats=server.stats)
