@@ -33,8 +33,8 @@ AHEAD_S = 0.15
 """Seconds for which a busy worker wants slots in hand: more than the time to its next report and the answer to it. Asking only
 when the last slot is gone lost 4 % of the rate on a loaded machine, a round trip in every tenth of a second."""
 
-EXPIRE_S = 0.5
-"""A slot older than this is given up: using it now would make this second's rate too high."""
+EXPIRE_S = 0.1
+"""A slot older than this is given up: used late, slots bunch, and this is the share by which any second can exceed the rate."""
 
 BUDGET_EXHAUSTED = "budget_exhausted"
 """Failure cause of a call that the budget does not cover; its row goes on when the budget is raised."""
@@ -177,6 +177,7 @@ class SharedLimiter:
             self._succeeded += 1
         else:
             self._overloads += 1
+            self._share = min(self._share, self._in_flight)  # its place stays empty until the governor has heard: no refusal after refusal
             self._retry_after = max(self._retry_after, admission.overload)
         if self._limited_money:
             self._reserved = self._reserved - admission.reserved

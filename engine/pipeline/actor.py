@@ -7,6 +7,7 @@ import gc
 import queue
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -52,6 +53,10 @@ class Skipped:
 
 End = Outcomes[Out] | Skipped | BaseException
 
+COMMITTERS = 8
+"""Threads of an actor that encode and write shards. Arrow keeps a heap for every thread that ever used it, so the hundred and more
+threads in which Ray Data waits for blocks must not; with 2 the disk holds rows up, 8 are as fast as one for each block."""
+
 ASK_S = 1.0
 """Seconds between two looks of an actor at the stop sign."""
 
@@ -68,6 +73,7 @@ class StageActor(Generic[In, Out]):
         self._metrics, self._calls = StageMetrics(plan.stage.name), CallReporter(context.board)
         self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
+        self._committers = ThreadPoolExecutor(COMMITTERS, f"commit-{plan.stage.name}")
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name=f"stage-{plan.stage.name}", daemon=True).start()
         self._slots: asyncio.Semaphore = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
@@ -80,7 +86,7 @@ class StageActor(Generic[In, Out]):
         self._loop.call_soon_threadsafe(self._begin, records, finished)
         for start in range(0, len(records), self._context.rows_per_shard):
             number = min(self._context.rows_per_shard, len(records) - start)
-            yield self._commit([finished.get() for _ in range(number)])
+            yield self._committers.submit(self._commit, [finished.get() for _ in range(number)]).result()
         if not records:
             yield to_table([], stage.makes)
 
