@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import gc
 import json
 import os
 import sys
@@ -35,11 +36,11 @@ CASES: dict[str, Callable[[Scale], Iterator[Line]]] = {
     "rows": calls.one_call_rows,
     "pipeline": calls.wide_pipeline,
     "rollouts": calls.rollouts,
+    "trajectories": calls.trajectories,
     "rate": limits.rate,
     "hidden-limit": limits.hidden_limit,
     "tape": storage.tape,
     "resume": storage.resume,
-    "trajectories": calls.trajectories,
     "sampling": questions.sampling,
     "proof": questions.proof,
     "search": questions.search,
@@ -72,6 +73,7 @@ def run(names: Sequence[str], quick: bool, console: Console) -> list[Line]:
     lines: list[Line] = []
     table = new_table(f"HopForge, {_machine()}{' (quick: the numbers mean nothing)' if quick else ''}")
     with tempfile.TemporaryDirectory(prefix="hopforge-bench-") as folder, ray_session(PipelineConfig()):
+        gc.freeze()  # as every actor does, for the bare loop and for ours: Ray's imports are not collected again and again
         for name in names:
             with console.status(f"measuring {name}"):
                 lines += CASES[name](Scale(quick, Path(folder)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator, Sequence
 
@@ -83,6 +84,7 @@ def _load(endpoint: EndpointConfig, limiter: SharedLimiter, calls: Sequence[int]
 
 
 def _worker(endpoint: EndpointConfig, limiter: SharedLimiter, calls: int, until: float, in_flight: int) -> None:
+    gc.freeze()  # as `StageActor` does: a full collection over all that Ray has imported stalls a loop for 0.1 s
     asyncio.run(_ask_all(HttpChatModel(endpoint, limiter), calls, until, in_flight))
 
 
