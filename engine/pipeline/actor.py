@@ -70,10 +70,9 @@ class StageActor(Generic[In, Out]):
     do not hold up another. Rows leave in completion order, each shard committed before it is handed on.
     """
 
-    def __init__(self, plan: StagePlan[In, Out], context: ActorContext, attempts: Shared[dict[str, int]], *, last: bool) -> None:
-        """`last`: no stage follows, so the rows are committed and not handed on."""
+    def __init__(self, plan: StagePlan[In, Out], context: ActorContext, attempts: Shared[dict[str, int]]) -> None:
         die_with_node()
-        self._plan, self._context, self._earlier, self._last = plan, context, attempts.get(), last
+        self._plan, self._context, self._earlier = plan, context, attempts.get()
         self._metrics, self._calls = StageMetrics(plan.stage.name), CallReporter(context.board)
         self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
@@ -83,7 +82,7 @@ class StageActor(Generic[In, Out]):
         self._slots: asyncio.Semaphore = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        """One block of inputs → blocks of rows, one per committed shard (always with the schema, empty when no stage follows)."""
+        """One block of inputs → blocks of rows, one per committed shard (possibly empty, always with the schema)."""
         stage = self._plan.stage
         records: list[In] = from_table(block, stage.takes)  # type: ignore[arg-type]  # takes is In's class
         finished: queue.SimpleQueue[End[Out]] = queue.SimpleQueue()
@@ -145,4 +144,4 @@ class StageActor(Generic[In, Out]):
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
-        return to_table([row for end in outcomes for row in end.rows if not self._last], stage.makes)
+        return to_table([row for end in outcomes for row in end.rows], stage.makes)

@@ -98,8 +98,7 @@ def _stream(pending: Sequence[Record], plans: Sequence[StagePlan[Any, Any]], set
     context = ActorContext(settings.ledger, settings.run.seed, settings.pipeline.rows_per_shard, board)
     dataset = _source(pending, settings.pipeline.rows_per_block, max(plan.pool.actors for plan in plans))
     for plan in plans:
-        attempts = Shared.put(index.earlier_attempts(plan.stage.name))
-        dataset = _add_stage(dataset, plan, settings.pipeline, (plan, context, attempts), last=plan is plans[-1])
+        dataset = _add_stage(dataset, plan, context, settings.pipeline, index.earlier_attempts(plan.stage.name))
     done, trouble = threading.Event(), list[Exception]()
     threading.Thread(target=_consume, args=(dataset, done, trouble), name="leg", daemon=True).start()
     try:
@@ -158,14 +157,14 @@ def _source(records: Sequence[Record], rows_per_block: int, actors: int) -> Any:
     return ray.data.from_blocks([to_table(chunk, type(records[0])) for chunk in chunks])
 
 
-def _add_stage(dataset: Any, plan: StagePlan[Any, Any], pipeline: PipelineConfig, given: tuple[Any, ...], *, last: bool) -> Any:
+def _add_stage(dataset: Any, plan: StagePlan[Any, Any], context: ActorContext, pipeline: PipelineConfig, earlier: dict[str, int]) -> Any:
     """One block more per actor than it has rows in flight for: measured 98-100 % of what the rows in flight allow, as with twice
     as many, which the first actor to start would take from the others in a small run."""
     calls = 1 + math.ceil(plan.pool.in_flight / pipeline.rows_per_block)
+    attempts = Shared.put(earlier)
     return dataset.map_batches(
         StageActor,
-        fn_constructor_args=given,
-        fn_constructor_kwargs={"last": last},
+        fn_constructor_args=(plan, context, attempts),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=plan.pool.num_cpus,
