@@ -24,9 +24,9 @@ from samplers.graph.phrases import sentence, verb_phrase
 from samplers.graph.schema import GraphSchema, read_schema
 from samplers.records import Certificate, Edge, Question
 from scripts.marks import MARKS, Command, Mark, form, page, read_marks
-from scripts.reading import open_run, path_in_words
 from scripts.report.markup import Html, tag
 from scripts.verify import read_questions_of
+from serve.runs.reading import open_run, path_in_words
 
 PAGE = "audit.html"
 COMMAND = Command("scripts.audit", __doc__, "the run directory, e.g. runs/demo", "questions", 200, PAGE)

@@ -31,7 +31,7 @@ from samplers.records import Asks, Certificate, Question, Seed
 from samplers.sample import SampleStage
 from samplers.seeds import seeds_from_graph
 from scripts.arguments import parse_arguments
-from scripts.reading import path_in_words
+from serve.runs.reading import path_in_words
 
 PAGE = Path(__file__).parents[1] / "docs" / "examples.md"
 HIGH = QuestionConfig(attempts=32, min_candidates=3, min_hops=3)

@@ -23,7 +23,7 @@ from engine.config import EndpointConfig
 from engine.errors import RejectedError, TroubleError
 from engine.llm.protocol import ChatModel
 from engine.records import derive_id
-from scripts.reading import printable
+from serve.runs.reading import printable
 
 SHOWN = 600
 """Characters of a tool's result that are shown; the agent reads all of it."""

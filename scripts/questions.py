@@ -16,8 +16,8 @@ from engine.records import sorted_unique
 from engine.storage import Storage
 from samplers.questions.imports import write_questions
 from scripts.arguments import parse_arguments
-from scripts.reading import open_run
 from scripts.verify import read_questions_of
+from serve.runs.reading import open_run
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -32,7 +32,7 @@ from engine.records import Rejection, derive_id, from_table
 from engine.storage import Storage
 from samplers.records import Atom, AtomKind, Certificate, Question
 from scripts.arguments import parse_arguments
-from scripts.reading import open_run, path_in_words, printable, read_columns
+from serve.runs.reading import open_run, path_in_words, printable, read_columns
 
 DOUBLES = f"{REJECTIONS}/deduplicate.parquet"
 """What the barrier after the last stage dropped, by training row."""

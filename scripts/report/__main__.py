@@ -17,8 +17,8 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.storage import Storage
 from scripts.arguments import parse_arguments
-from scripts.report.material import read_material
 from scripts.report.page import write_page
+from serve.runs.material import read_material
 
 PAGE = "report.html"
 """In the run directory."""

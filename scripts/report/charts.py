@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from scripts.report.markup import Html, join, tag
+from serve.runs.timeline import Line
 
 WIDTH, HEIGHT = 520, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
@@ -20,14 +20,6 @@ WIDEST = 56
 
 BINS = 14
 """Columns of a histogram at most: their labels stay readable on a phone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a chart: (seconds, value) in order of time; None breaks the line."""
-
-    name: str
-    points: Sequence[tuple[float, float | None]]
 
 
 def line_chart(title: str, unit: str, lines: Sequence[Line], borders: Sequence[float] = ()) -> Html:

@@ -10,11 +10,11 @@ from string import Template
 from engine.llm.retry import ModelCause
 from engine.telemetry.latency import percentiles
 from samplers.records import ANSWER, Question
-from scripts.reading import path_in_words
-from scripts.report import timeline
 from scripts.report.charts import bars, binned, clock, columns, line_chart, stacked
 from scripts.report.markup import Html, join, table, tag
-from scripts.report.material import MAKES, Loss, Material, Step
+from serve.runs import timeline
+from serve.runs.material import MAKES, Loss, Material, Step
+from serve.runs.reading import path_in_words
 
 SHOWN = 5
 """Questions at each end of the difficulty scale."""

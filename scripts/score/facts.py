@@ -16,10 +16,10 @@ from engine.records import Rejection
 from engine.storage import Storage
 from engine.telemetry.latency import percentile
 from samplers.records import Question
-from scripts.report.timeline import call_totals, read_legs
 from scripts.settings import row_fingerprint
 from serve.evals.benchmarks.benchmark import Benchmark, digest
 from serve.evals.config import EvaluateSettings
+from serve.runs.timeline import call_totals, read_legs
 
 
 def facts_of(

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from engine.llm.simulator import SimulatorConfig
 from samplers.graph.loader import DEMO
-from scripts.report import charts, timeline
+from scripts.report import charts
 from scripts.report.__main__ import main
 from scripts.report.markup import Html, join, table, tag
+from serve.runs import timeline
 from tests.scripts.runs import run
 from tests.scripts.test_synthesize import simulator
 

@@ -10,13 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.telemetry.latency import PERCENTILES, percentile
-from scripts.report.charts import Line
 
 WINDOW_S = 2.0
 """Least seconds a rate is taken over: shards and reports come in lumps."""
 
 WINDOW_SHARE = 1 / 25
 """Of a leg, for long ones: a curve then has some 25 independent points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart: (seconds, value) in order of time; None breaks the line."""
+
+    name: str
+    points: Sequence[tuple[float, float | None]]
 
 
 @dataclass(frozen=True, slots=True)

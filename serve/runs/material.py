@@ -18,8 +18,8 @@ from engine.ledger import REJECTIONS, Index, Ledger
 from engine.records import Ending, Rejection, from_table
 from engine.storage import Storage
 from samplers.records import Question
-from scripts.reading import open_run, read_columns
-from scripts.report.timeline import Leg, read_legs
+from serve.runs.reading import open_run, read_columns
+from serve.runs.timeline import Leg, read_legs
 
 MAKES = {
     "import": "trajectories read",
