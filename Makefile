@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: help demo test tour lint bench chaos clean
+.PHONY: help demo test studio tour lint bench chaos clean
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -15,6 +15,9 @@ JOBS ?= 1
 test: $(VENV)/.dev  ## lint, types, import contracts, the whole test suite; in two processes: make test JOBS=2
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),--numprocesses=$(JOBS) --dist=loadgroup --no-loadscope-reorder)
+
+studio: $(VENV)/.studio  ## look at graphs, questions, runs and scores in a browser: http://127.0.0.1:8080
+	@$(BIN)/python -m scripts.studio
 
 tour: $(VENV)/.train  ## the whole loop with a model from scratch: questions → SFT → GRPO → scores, in runs/tour; no GPU
 	@$(BIN)/python -m scripts.tour
@@ -39,8 +42,11 @@ $(VENV)/.python:
 $(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing (about a minute and 1 GB, once) ..." && $(PIP) -e . && touch $@
 
+$(VENV)/.studio: $(VENV)/.base
+	@$(PIP) -e '.[studio]' && touch $@
+
 $(VENV)/.train: $(VENV)/.base
 	@echo "installing torch for CPUs and verl (some minutes and 2 GB, once) ..." && $(PIP) -e '.[train]' && touch $@
 
 $(VENV)/.dev: $(VENV)/.train
-	@echo "installing the development tools ..." && $(PIP) -e '.[dev,train]' && touch $@
+	@echo "installing the development tools ..." && $(PIP) -e '.[dev,train,studio]' && touch $@

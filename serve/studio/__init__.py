@@ -1,0 +1,1 @@
+"""The studio: graph, question, proof, trajectory, run and score, to look at in a browser."""

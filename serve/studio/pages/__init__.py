@@ -1,0 +1,1 @@
+"""The studio's pages, one file each; `register(studio)` puts a page on its path."""

@@ -1,0 +1,18 @@
+"""run."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from nicegui import ui
+
+from serve.studio.frame import frame
+from serve.studio.studio import Studio
+
+
+def register(studio: Studio) -> None:
+    """Put the page on its path."""
+
+    @ui.page("/run")
+    def show(request: Request) -> None:
+        with frame(request, studio, "run"):
+            pass
