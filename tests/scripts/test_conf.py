@@ -16,6 +16,7 @@ from engine.errors import ConfigError
 from rl.plan import estimate, read_shape
 from scripts.settings import CONF, Settings, check_overrides, plain_values, read_settings, row_fingerprint
 from scripts.train import TrainSettings
+from serve.studio.config import StudioConfig
 
 GROUPS = {name for item in yaml.safe_load((CONF / "synthesize.yaml").read_text())["defaults"] if isinstance(item, dict) for name in item}
 OPTIONS = sorted((folder.name, file.stem) for folder in CONF.iterdir() if folder.name in GROUPS for file in folder.glob("*.yaml"))
@@ -68,6 +69,11 @@ def test_the_files_say_what_the_code_says_without_them() -> None:
     for name in ("graph", "question", "gates", "policy", "tools", "faults", "guidance", "curate", "limits", "pipeline"):
         part = getattr(composed, name) if name != "tools" else dataclasses.replace(composed.tools, options={})
         assert part == type(part)(), name
+
+
+def test_the_studio_s_file_says_what_its_code_says() -> None:
+    with initialize_config_dir(str(CONF), version_base=None):
+        assert parse(plain_values(compose("studio", ["port=8080"])), StudioConfig) == StudioConfig()
 
 
 def test_the_options_of_every_tool_stand_in_conf_as_in_the_code() -> None:
