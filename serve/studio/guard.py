@@ -61,7 +61,7 @@ class StudioDoor:
         return cls(token, config.max_upload_mb * MEBIBYTE)
 
     @property
-    def pass_(self) -> str:
+    def stamp(self) -> str:
         """What the cookie holds: not the token, and the same after a restart."""
         return hmac.new((self.token or "").encode(), b"hopforge studio", "sha256").hexdigest()
 
@@ -82,7 +82,7 @@ class StudioDoor:
                 raise Refused(403, "This studio has no token: it answers browsers on its own machine only.")
             if not is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or ""):
                 raise Refused(403, "This studio answers as localhost or 127.0.0.1 only.")
-        elif not hmac.compare_digest(_cookie(scope).encode(), self.pass_.encode()):
+        elif not hmac.compare_digest(_cookie(scope).encode(), self.stamp.encode()):
             raise Refused(401, "This studio asks for its token.")
         changes = scope["type"] == "websocket" or scope.get("method") not in READING
         if changes and urlsplit(headers.get("origin", "")).netloc != headers.get("host"):
@@ -135,7 +135,7 @@ class StudioGuard:
         if not self._door.knows(given[0]):
             raise Refused(401, "That is not this studio's token.")
         answer = RedirectResponse(where, 303)
-        answer.set_cookie(COOKIE, self._door.pass_, httponly=True, samesite="strict", secure=scope.get("scheme") == "https")
+        answer.set_cookie(COOKIE, self._door.stamp, httponly=True, samesite="strict", secure=scope.get("scheme") == "https")
         return answer
 
     async def _refuse(self, refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

@@ -81,8 +81,8 @@ async def test_without_the_token_nothing_is_told_and_with_it_a_cookie_opens(guar
 
 
 async def test_a_body_beyond_the_limit_is_refused_whatever_length_it_claims(guarded: str) -> None:
-    pass_ = StudioDoor(TOKEN, 1).pass_
-    headers = {"Cookie": f"hopforge_studio={pass_}", "Origin": guarded}
+    stamp = StudioDoor(TOKEN, 1).stamp
+    headers = {"Cookie": f"hopforge_studio={stamp}", "Origin": guarded}
     status, text = await ask(f"{guarded}/explore", "POST", headers=headers, data=b"x" * (2 << 20))
     assert (status, text) == (413, "The upload is larger than 1 MiB (max_upload_mb).\n")
 
