@@ -1,15 +1,23 @@
-"""Compare evaluations on the questions they share: a paired test, and the questions that flipped with what was said each time.
+"""Compare evaluations on the questions they share, or data sets: a table, a test, and a page with what was said each time.
 
-    python -m scripts.compare runs/base runs/sft runs/grpo
+    python -m scripts.compare runs/base runs/sft runs/grpo            # evaluations: paired test, and the questions that flipped
     python -m scripts.compare runs/base runs/sft out=/tmp/compare.html n=50
+    python -m scripts.compare runs/demo runs/high                     # data sets: runs of scripts.synthesize or scripts.curate
+    python -m scripts.compare a/export/sft.jsonl b/export/sft.jsonl   # or what they exported, or files of questions
+    python -m scripts.compare runs/demo runs/high judge=llm llm=local llm.base_url=http://127.0.0.1:8000/v1 llm.model=NAME \\
+        pairs=100 run.dir=runs/demo-or-high                           # a judge of pairs, each asked in both orders
 
-The first is the one that the others are compared with. Rollouts that failed count on neither side, and questions that only one of them
-was asked are left out and counted. The page is `compare.html` in the last directory unless out says otherwise.
+The first is the one that the others are compared with. Of evaluations, rollouts that failed count on neither side, and questions that
+only one of them was asked are left out and counted. Of data sets, a verdict counts only where it is the same in both orders; the same
+command goes on where it was stopped and tries again what failed; any key of conf/evaluate.yaml that concerns llm, limits, tape,
+pipeline or run can be set. The page is `compare.html`, the numbers of data sets are `compare.json`, in the last directory, or in
+run.dir where there is a judge, unless out says otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -22,19 +30,26 @@ from rich.table import Table
 
 import scripts.report
 from agents.records import ToolCall, Trajectory
-from engine.errors import InputError, UserError
+from engine.errors import ConfigError, InputError, UserError
 from engine.storage import Storage
 from scripts.arguments import parse_arguments
 from scripts.funnel import make_console
 from scripts.report.markup import Html, join, table, tag
+from scripts.score.dataset import read_dataset
+from scripts.score.dataset_page import common_rows, number_rows, preference_rows, write_page
 from scripts.score.evaluated import Evaluated, read_evaluated
+from scripts.score.preference import ask, prepare, seal
 from serve.evals.comparison import Comparison, compare
+from serve.evals.dataset import figures, in_common
 from serve.evals.records import Graded
 from serve.evals.report import estimate_cells
 from serve.evals.score import Evaluation
 from serve.evals.statistics import Estimate
 
 PAGE = "compare.html"
+
+OWN = ("out", "n", "judge", "pairs")
+"""Keys of this command; all others are keys of conf/evaluate.yaml, for the judge."""
 
 LONGEST = 1200
 """Characters of a message that is shown."""
@@ -65,17 +80,84 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="+", help="directories of scripts.evaluate, two or more")
+    parser.add_argument("runs", nargs="+", help="two or more: directories of scripts.evaluate, or directories or files of data sets")
     parser.add_argument("--out", help="another file for the page")
-    parser.add_argument("--n", type=int, default=20, help="flipped questions shown with their trajectories; default 20")
-    options = parse_arguments(parser, arguments)
+    parser.add_argument("--n", type=int, default=20, help="flipped questions, or pairs, shown in full; default 20")
+    parser.add_argument("--judge", choices=("none", "llm"), default="none", help="data sets: who compares pairs of rows; default none")
+    parser.add_argument("--pairs", type=int, default=100, help="pairs drawn for the judge at most, two calls each; default 100")
+    own = [each for each in arguments if each.startswith("-") or "=" not in each or each.partition("=")[0] in OWN]
+    options = parse_arguments(parser, own)
     try:
-        told = compare_runs(options.runs, options.out, options.n)
+        told = compare_all(options, [each for each in arguments if each not in own])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"page: {told}")
     return 0
+
+
+def compare_all(options: argparse.Namespace, overrides: Sequence[str]) -> str:
+    """Compare what is named, whatever it is; where the page is.
+
+    Raises:
+        UserError: they are not of one sort, or cannot be compared.
+    """
+    runs, judged = options.runs, options.judge != "none"
+    if len(runs) < 2:
+        raise InputError(runs[0], "is one alone", "name two or more to compare")
+    evaluated = [is_evaluation(run) for run in runs]
+    if any(evaluated) and not all(evaluated):
+        odd = runs[evaluated.index(False)]
+        raise InputError(
+            odd, "holds no evaluation that has ended, and others do", "compare evaluations, or data sets, not one with the other"
+        )
+    if overrides and not judged:
+        raise ConfigError(overrides[0].partition("=")[0], "is a key of the judge, and there is none", "add judge=llm, or leave it out")
+    if all(evaluated):
+        if judged:
+            raise ConfigError(
+                "judge", "compares data sets, and these are evaluations", "python -m scripts.evaluate rejudge=DIR grades again"
+            )
+        return compare_runs(runs, options.out, options.n)
+    if judged and (len(runs) > 2 or options.pairs < 1):
+        raise ConfigError("judge", f"compares two data sets in one pair or more, not {len(runs)} in {options.pairs}", "name two of them")
+    return compare_sets(runs, options, overrides)
+
+
+def is_evaluation(run: str) -> bool:
+    """Whether a path is the directory of an evaluation that has ended."""
+    return Storage(run).exists("score.json")
+
+
+def compare_sets(paths: Sequence[str], options: argparse.Namespace, overrides: Sequence[str]) -> str:
+    """Print data sets side by side, and what a judge says of them; write page and numbers; where the page is.
+
+    Raises:
+        UserError: a path holds no data set, or the judge cannot be asked.
+    """
+    sets = [read_dataset(path, _name(path, paths)) for path in paths]
+    names, console = [data.name for data in sets], make_console()
+    judging = prepare((sets[0], sets[1]), options.pairs, overrides) if options.judge != "none" else None
+    found, common = [figures(data) for data in sets], [in_common(sets[0], data) for data in sets[1:]]
+    console.print(_table("data sets", ("", *names), number_rows(found)))
+    console.print(_table(f"in common with {names[0]}", ("", *names[1:]), common_rows(names[1:], common)))
+    judged = ask(judging, console) if judging else None
+    if judged:
+        console.print(_table("what the judge says of pairs", ("better in both orders", "pairs"), preference_rows(judged)))
+        for sentence in judged.preferences.sentences:
+            console.print(sentence, highlight=False)
+    folder, name = _place(options.out, judging.storage if judging else _beside(paths[-1]))
+    told = {
+        "sets": [{"name": data.name, **each} for data, each in zip(sets, found, strict=True)],
+        "in_common": dict(zip(names[1:], common, strict=True)),
+        "preference": {**judged.preferences.figures(), **judged.facts} if judged else None,
+    }
+    page = write_page(names, found, common, judged, options.n)
+    folder.write(f"{Path(name).stem}.json", (json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    folder.write(name, page.encode(errors="replace"))
+    if judging and judged:
+        seal(judging, judged)
+    return folder.path(name)
 
 
 def compare_runs(runs: Sequence[str], out: str | None, shown: int) -> str:
@@ -84,28 +166,20 @@ def compare_runs(runs: Sequence[str], out: str | None, shown: int) -> str:
     Raises:
         InputError: a directory holds no evaluation, or they share no question.
     """
-    if len(runs) < 2:
-        raise InputError(runs[0], "is one evaluation alone", "name two or more to compare")
     sides = [Side(_name(run, runs), read_evaluated(run)) for run in runs]
     first, *others = sides
     pairs = [(other, _paired(first, other)) for other in others]
     console = make_console()
-    lines = Table(title=f"{len(_shared(sides)):,} questions that all were asked", title_justify="left")
-    for heading in HEADINGS:
-        lines.add_column(heading, justify="left" if heading == "run" else "right")
-    for row in _rows(sides):
-        lines.add_row(*row)
-    console.print(lines)
+    console.print(_table(f"{len(_shared(sides)):,} questions that all were asked", HEADINGS, _rows(sides)))
     for other, pair in pairs:
         console.print(pair.sentence, highlight=False)
         console.print(f"  {len(pair.better):,} questions went better, {len(pair.worse):,} worse{_apart(first, other)}", highlight=False)
-    target = Path(out).absolute() if out else None
-    folder, name = (Storage(str(target.parent)), target.name) if target else (sides[-1].run.storage, PAGE)
-    folder.write(name, write_page(sides, pairs, shown).encode(errors="replace"))
+    folder, name = _place(out, sides[-1].run.storage)
+    folder.write(name, write_runs_page(sides, pairs, shown).encode(errors="replace"))
     return folder.path(name)
 
 
-def write_page(sides: Sequence[Side], pairs: Sequence[tuple[Side, Comparison]], shown: int) -> str:
+def write_runs_page(sides: Sequence[Side], pairs: Sequence[tuple[Side, Comparison]], shown: int) -> str:
     """The whole page."""
     frame, first = Path(scripts.report.__file__).parent, sides[0]
     sentences = [tag("p", pair.sentence) for _, pair in pairs]
@@ -121,6 +195,27 @@ def write_page(sides: Sequence[Side], pairs: Sequence[tuple[Side, Comparison]], 
         header=join([tag("h1", title), *sentences]),
         body=join(body),
     )
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The first column is text, the others are numbers."""
+    lines = Table(title=title, title_justify="left")
+    for place, heading in enumerate(headings):
+        lines.add_column(heading, justify="right" if place else "left")
+    for row in rows:
+        lines.add_row(*row)
+    return lines
+
+
+def _place(out: str | None, otherwise: Storage) -> tuple[Storage, str]:
+    """Folder and name of the page."""
+    target = Path(out).absolute() if out else None
+    return (Storage(str(target.parent)), target.name) if target else (otherwise, PAGE)
+
+
+def _beside(path: str) -> Storage:
+    """The run directory, or the folder a file lies in."""
+    return Storage(path if "://" in path or Path(path).is_dir() else str(Path(path).absolute().parent))
 
 
 def _name(run: str, runs: Sequence[str]) -> str:
@@ -141,6 +236,15 @@ def _rows(sides: Sequence[Side]) -> list[list[str]]:
 
 
 def _paired(first: Side, other: Side) -> Comparison:
+    """The paired test.
+
+    Raises:
+        InputError: they share no question, or what has one id in both is not one question.
+    """
+    asked = {row.id: (row.text, row.answer) for row in first.run.questions}
+    if changed := [row.id for row in other.run.questions if row.id in asked and asked[row.id] != (row.text, row.answer)]:
+        problem = f"asks {len(changed):,} questions that have the id and not the words of one of {first.name}, as {changed[0]}"
+        raise InputError(other.name, problem, "compare evaluations of the same data set")
     try:
         return compare(first.found.shares, other.found.shares, first.found.clusters, (first.name, other.name), first.found.seed)
     except ValueError as error:

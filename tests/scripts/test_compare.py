@@ -93,7 +93,7 @@ def test_what_cannot_be_compared_is_an_error_that_says_why(tmp_path: Path, capsy
     base = evaluation(tmp_path / "base", 3)
     other = evaluation(tmp_path / "deep" / "base", 1, [question("x", "Another?", "B")])
     for runs, told in (
-        ([base], "one evaluation alone"),
+        ([base], "is one alone"),
         ([base, tmp_path], "no evaluation that has ended"),
         ([base, other], "share no question"),
     ):

@@ -34,10 +34,11 @@ class _TooDeepError(HopForgeError):
 
 
 class Filler:
-    """Makes instances. Free strings become `text`, free booleans `verdict`; properties in `named` get that text."""
+    """Makes instances. Free strings become `text`, free booleans `verdict`; properties in `named` get that text; `choice` is taken
+    where an `enum` has it."""
 
-    def __init__(self, text: str, verdict: bool = False, named: Mapping[str, str] | None = None) -> None:
-        self._text, self._verdict, self._named = text, verdict, named or {}
+    def __init__(self, text: str, verdict: bool = False, named: Mapping[str, str] | None = None, choice: str = "") -> None:
+        self._text, self._verdict, self._named, self._choice = text, verdict, named or {}, choice
         self._deepest = DEPTHS[0]
 
     def fill(self, schema: Mapping[str, Any]) -> Any:
@@ -77,7 +78,9 @@ class Filler:
         return self._typed(schema, root, depth, text)
 
     def _choose(self, values: list[Any]) -> Any:
-        """A verdict is looked for among the values (`yes`, `correct`, `A`); without one it is the first."""
+        """The choice, or a verdict (`yes`, `correct`, `A`), is looked for among the values; without one it is the first."""
+        if self._choice and self._choice in values:
+            return self._choice
         wanted = ("true", "yes", "correct", "a") if self._verdict else ("false", "no", "incorrect", "b")
         return next((value for value in values if str(value).lower() in wanted), values[0])
 

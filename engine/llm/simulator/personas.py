@@ -7,6 +7,7 @@ import random
 from engine.llm.simulator.agent import act
 from engine.llm.simulator.instance import Filler
 from engine.llm.simulator.judge import judge
+from engine.llm.simulator.pairwise import prefer
 from engine.llm.simulator.parser import parse_back
 from engine.llm.simulator.request import Asked, text_of
 from engine.llm.simulator.rewriter import reword
@@ -23,9 +24,9 @@ SENTENCES = (
 
 
 def speak(asked: Asked, rng: random.Random) -> Turn:
-    """Agent when tools are offered or were used; judge when two labelled answers are shown; rewriter when text is to be put
-    in other words; else plain chat. A structured reply holds the same in the form of its schema. A question that is to be read
-    back into a query is, where its words are plain enough.
+    """Agent when tools are offered or were used; judge of pairs when two candidates are shown, and of an answer when two labelled
+    ones are; rewriter when text is to be put in other words; else plain chat. A structured reply holds the same in the form of its
+    schema. A question that is to be read back into a query is, where its words are plain enough.
 
     Raises:
         BadRequest: the schema asked for cannot be filled.
@@ -39,14 +40,14 @@ def speak(asked: Asked, rng: random.Random) -> Turn:
     schema = asked.schema
     if not schema.get("properties") and schema == {"type": "object"}:  # response_format json_object: any object will do
         return Turn(canonical_json({"answer": turn.gist, "correct": turn.verdict}))
-    return Turn(canonical_json(Filler(turn.gist, turn.verdict).fill(schema)))
+    return Turn(canonical_json(Filler(turn.gist, turn.verdict, choice=turn.choice).fill(schema)))
 
 
 def _speak(asked: Asked, rng: random.Random) -> Turn:
     if asked.tools or any(message["role"] == "tool" for message in asked.messages):
         return act(asked, rng)
     prompt = "\n\n".join(text_of(message) for message in asked.messages if message["role"] != "assistant")
-    return judge(prompt) or reword(asked.messages, rng) or _chat(rng)
+    return prefer(prompt) or judge(prompt) or reword(asked.messages, rng) or _chat(rng)
 
 
 def _chat(rng: random.Random) -> Turn:

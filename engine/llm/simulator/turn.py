@@ -26,6 +26,8 @@ class Turn:
     """The bare answer or text: what free strings of a JSON schema are filled with."""
     verdict: bool = False
     """What free booleans of a JSON schema are filled with."""
+    choice: str = ""
+    """What is chosen of a JSON schema's `enum` that has it."""
 
 
 def words(text: str) -> list[str]:
