@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from engine.errors import ConfigError, InputError, RejectedError
@@ -96,12 +97,7 @@ class LocalModel:
             ConfigError: it holds no such model or tokenizer.
         """
         tokenizer = load_tokenizer(str(folder))
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=torch.float32, attn_implementation="sdpa", local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise ConfigError("model", f"{folder} cannot be loaded ({error})", "give the folder of a causal language model") from error
+        model = _read_weights(str(folder))
         told = model.generation_config.eos_token_id
         ends = {tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])} - {None}
         return cls(model, ends, threads=threads, max_batch=max_batch, cache_mb=cache_mb, seed=seed)
@@ -251,6 +247,33 @@ class LocalModel:
             own[name].copy_(weight)
         self._prefixes.clear()
         return len(weights)
+
+
+def _read_weights(folder: str) -> Any:
+    """A model in fp32. What the weights lack, transformers would draw at random and warn of; here it is an error.
+
+    Raises:
+        ConfigError: see `LocalModel.load`.
+    """
+    try:
+        model, told = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are told below, by name
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise ConfigError("model", f"{folder} cannot be loaded ({said})", "give the folder of a causal language model") from error
+    lacking = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
+    if lacking:
+        problem = f"the weights in {folder} are not those of its config.json: {lacking[0]} is missing or of another shape"
+        problem += f", and so are {len(lacking) - 1} more" if lacking[1:] else ""
+        raise ConfigError("model", problem, "copy the whole folder again: config.json and weights must be of one model")
+    return model
 
 
 def _pass_sizes(lengths: Sequence[int]) -> list[int]:

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from engine.config import PipelineConfig, parse
 from engine.errors import UserError
+from engine.fate import die_with_node
 from engine.pipeline.session import ray_session
 from scripts.settings import CONF, guard, plain_values
 from serve.config import ServeSettings
@@ -46,6 +47,8 @@ def run(settings: ServeSettings) -> None:
     Raises:
         UserError: what is wrong, and what to do.
     """
+    if settings.with_parent:
+        die_with_node()
     check_host(settings.host, settings)
     Door.of(settings)
     from ray import serve as ray_serve
@@ -64,6 +67,7 @@ def run(settings: ServeSettings) -> None:
             print(f"{settings.served_name} on http://{host}:{port}/v1", flush=True)
             threading.Event().wait()
         except KeyboardInterrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who started it may send it too, while Ctrl-C reaches both
             print("stopping", flush=True)
         finally:
             ray_serve.delete(deploy.NAME)

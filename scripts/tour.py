@@ -1,10 +1,11 @@
-"""The whole loop with a model from scratch, on two CPU cores: synthesise → SFT → GRPO → score, in about a quarter of an hour.
+"""The whole loop with a model from scratch, on two CPU cores: synthesise → SFT → GRPO → score → serve, in about a quarter of an hour.
 
     python -m scripts.tour                             # or make tour
     python -m scripts.tour --config-name=tour_quick    # the mechanics alone
 
 Every step is shown as the command that does it. Run the same command again and it goes on where it stopped; what is finished is not
-done again. The run directory ends up with the models (base, sft/model, grpo/model), scores.json, curves.png and report.html.
+done again. The run directory ends up with the models (base, sft/model, grpo/model), scores.json, the evaluation over HTTP (served),
+curves.png and report.html.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import json
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -36,11 +39,14 @@ from engine.records import canonical_json, derive_id
 from engine.storage import Storage
 from rl.grpo.config import GrpoConfig
 from scripts.funnel import make_console
+from scripts.served import served
 from scripts.settings import CONF, claim_settings, guard, plain_values, resolve_run_dir
 
 DONE = "steps.json"
 """Finished steps: name → what was done, and in how many seconds."""
 SETS = ("test", "entities")
+SERVED = "served"
+"""The evaluation over HTTP."""
 NEEDED = ("torch", "transformers", "verl", "peft", "matplotlib")
 
 
@@ -71,6 +77,8 @@ class TourSettings:
     """Overrides of scripts.train train=tiny_cpu."""
     grpo: tuple[str, ...]
     """Overrides of scripts.train train=grpo_tiny_cpu."""
+    evaluate: tuple[str, ...]
+    """Overrides of scripts.evaluate: the tools and limits that the rollouts had."""
     threads: NonNegative = 0
     """Of scoring; 0: as many as there are cores."""
 
@@ -89,7 +97,7 @@ class Step:
     @property
     def told(self) -> str:
         """The command, or what is done, in a line."""
-        return self.what if callable(self.work) else shlex.join(["python", "-m", *self.work])
+        return self.what if callable(self.work) else _command(self.work)
 
 
 def main() -> None:
@@ -101,6 +109,7 @@ def main() -> None:
 @hydra.main(config_path=str(CONF), config_name="tour", version_base=None)
 def _hydra_main(config: DictConfig) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a step has started is to be stopped then, too
     try:
         values = plain_values(config)
         settings = parse(values, TourSettings)
@@ -111,6 +120,8 @@ def _hydra_main(config: DictConfig) -> None:
         Tour(settings, run_dir, make_console(), run_command).run()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
 
 
 def check_installed() -> None:
@@ -138,9 +149,19 @@ def run_command(arguments: Sequence[str]) -> None:
 class Tour:
     """The steps of one tour, in order."""
 
-    def __init__(self, settings: TourSettings, run_dir: Path, console: Console, execute: Callable[[Sequence[str]], None]) -> None:
-        """`execute`: runs a command, see `run_command`."""
-        self._settings, self._dir, self._console, self._execute = settings, run_dir, console, execute
+    def __init__(
+        self,
+        settings: TourSettings,
+        run_dir: Path,
+        console: Console,
+        execute: Callable[[Sequence[str]], None],
+        serve: Callable[[Sequence[str]], AbstractContextManager[str]] = served,
+    ) -> None:
+        """Args:
+        execute: runs a command, see `run_command`.
+        serve: serves a model, see `scripts.served`.
+        """
+        self._settings, self._dir, self._console, self._execute, self._served = settings, run_dir, console, execute, serve
         self._storage = Storage(str(run_dir))
 
     def run(self) -> None:
@@ -170,6 +191,7 @@ class Tour:
             Step("sft", "imitate the agent", 4, self._train("tiny_cpu", "base", self._settings.sft, "sft")),
             Step("grpo", "learn from rewards", 7, self._train("grpo_tiny_cpu", "sft/model", self._settings.grpo, "grpo")),
             Step("score", "play all held-out questions with the base model, after SFT and after GRPO", 1.5, self._score),
+            Step("serve", f"{_command(self._serving())} &\n{_command(self._evaluating('URL'))}", 1, self._serve),
             Step("report", "draw curves.png and write report.html", 0.2, self._report),
         ]
 
@@ -187,6 +209,13 @@ class Tour:
         named = [f"{key}={value}" for key, value in data.items()]
         seed = self._settings.run.seed
         return ["scripts.train", f"train={plan}", *overrides, *named, f"train.seed={seed}", f"run.dir={self._dir / name}"]
+
+    def _serving(self) -> list[str]:
+        return ["scripts.serve", f"model={self._dir / 'grpo' / 'model'}", "name=tour"]
+
+    def _evaluating(self, url: str) -> list[str]:
+        asked = ["llm=local", f"llm.base_url={url}", "llm.model=tour", f"dataset={self._dir / 'parts' / 'test.parquet'}"]
+        return ["scripts.evaluate", *self._settings.evaluate, *asked, f"run.dir={self._dir / SERVED}"]
 
     # --- in this process; torch is imported where it is needed, so that a command line that is wrong says so at once
 
@@ -232,6 +261,10 @@ class Tour:
             found[name] = {part: [asdict(next(scored)) for _ in sets[part]] for part in SETS}
         self._storage.write("scores.json", (json.dumps(found, indent=1) + "\n").encode())
 
+    def _serve(self) -> None:
+        with self._served(self._serving()[1:]) as url:
+            self._execute(self._evaluating(url))
+
     def _grpo_config(self) -> GrpoConfig:
         """The configuration of the GRPO step, as its command composes it."""
         overrides = self._train("grpo_tiny_cpu", "sft/model", self._settings.grpo, "grpo")[1:]
@@ -241,14 +274,16 @@ class Tour:
     def _report(self) -> None:
         from scripts import tour_report
 
-        tour_report.write(self._dir, {name: entry["seconds"] for name, entry in self._done().items()}, [step.told for step in self.steps()])
+        seconds = {name: entry["seconds"] for name, entry in self._done().items()}
+        tour_report.write(self._dir, self._dir / SERVED, seconds, [step.told for step in self.steps()])
 
     def _show(self) -> None:
         from scripts import tour_report
 
-        scores = tour_report.read_scores(self._dir)
-        self._console.print(tour_report.table(scores))
+        scores, over_http = tour_report.read_scores(self._dir), tour_report.read_served(self._dir / SERVED)
+        self._console.print(tour_report.table(scores, over_http))
         self._console.print(tour_report.verdict(scores), highlight=False)
+        self._console.print(tour_report.alike(scores, over_http), highlight=False)
         self._console.print(f"report: {self._dir / tour_report.PAGE}", highlight=False)
 
     # --- what is done
@@ -264,6 +299,10 @@ class Tour:
     def _mark(self, step: Step, seconds: float) -> None:
         done = self._done() | {step.name: {"id": self._id(step), "seconds": round(seconds, 1)}}
         self._storage.write(DONE, (json.dumps(done, indent=1) + "\n").encode())
+
+
+def _command(module: Sequence[str]) -> str:
+    return shlex.join(["python", "-m", *module])
 
 
 def models(run_dir: Path) -> dict[str, Path]:

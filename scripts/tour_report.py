@@ -5,21 +5,30 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from string import Template
 
+import pyarrow.parquet as pq
 from rich.table import Table
 
+from agents.records import StopReason
+from engine.records import from_table
 from engine.storage import Storage
 from rl.curves import Panel, draw, read_curve
 from rl.score import Accuracy, Outcome, Scored, accuracy, by_hops, outcomes
 from scripts import report as page_files
 from scripts.report import markup
 from scripts.report.markup import Html, join, tag
+from serve.evals.records import Graded
 
 SCORES, CURVES, PAGE = "scores.json", "curves.png", "report.html"
+ANEW = (
+    "Where words differ, the model had written a name in other tokens than its tokenizer writes it in: in this process it goes on "
+    "from the tokens it wrote, a server reads the whole conversation anew at every turn."
+)
 Scores = Mapping[str, Mapping[str, Sequence[Scored]]]
 """Model → set of questions → how each question ended."""
 
@@ -33,6 +42,41 @@ def read_scores(run_dir: Path) -> Scores:
     }
 
 
+@dataclass(frozen=True)
+class Served:
+    """What the evaluation over HTTP came to."""
+
+    rows: Sequence[Scored]
+    """The test set, as `rl.score` words it."""
+    told: str
+    """The score with its interval, as `scripts.evaluate` gives it."""
+
+
+def read_served(folder: Path) -> Served:
+    """What `scripts.evaluate` wrote there."""
+    told = json.loads((folder / "score.json").read_text(encoding="utf-8"))["accuracy"]
+    interval = f"95 % interval {told['low']:.1%} to {told['high']:.1%} over {told['clusters']:,} clusters"
+    graded = from_table(pq.read_table(folder / "rollouts.parquet"), Graded)
+    return Served([_scored(row) for row in graded], f"{told['value']:.1%} right ({interval})")
+
+
+def _scored(row: Graded) -> Scored:
+    missed = {StopReason.ANSWERED: Outcome.WRONG, StopReason.GAVE_UP: Outcome.NO_ANSWER}
+    outcome = Outcome.RIGHT if row.is_right else missed.get(row.stop_reason, Outcome.LIMIT)
+    return Scored(question_id=row.question_id, hops=row.hops, outcome=outcome, answer=row.given or "", calls=row.tool_calls)
+
+
+def alike(scores: Scores, served: Served) -> str:
+    """How far the last model does over HTTP what it does in this process, question by question."""
+    model, sets = list(scores.items())[-1]
+    here = {row.question_id: row for row in sets["test"]}
+    both = [(here[row.question_id], row) for row in served.rows if row.question_id in here]
+    ends = sum((one.outcome is Outcome.RIGHT) == (other.outcome is Outcome.RIGHT) for one, other in both)
+    words = sum(one.answer == other.answer for one, other in both)
+    told = f"{model} over HTTP: {served.told}; of {len(here):,} questions {ends:,} end right or wrong as in this process"
+    return f"{told}, {words:,} in the same words"
+
+
 def groups(sets: Mapping[str, Sequence[Scored]]) -> dict[str, Accuracy]:
     """Accuracy on the test set, by hops, and on the questions about held-out entities."""
     found = {"all": accuracy(sets["test"])}
@@ -40,9 +84,9 @@ def groups(sets: Mapping[str, Sequence[Scored]]) -> dict[str, Accuracy]:
     return found | {"new entities": accuracy(sets["entities"])}
 
 
-def table(scores: Scores) -> Table:
+def table(scores: Scores, served: Served) -> Table:
     """Accuracy with 95 % intervals; the columns are groups of held-out questions."""
-    found = {model: groups(sets) for model, sets in scores.items()}
+    found = {model: groups(sets) for model, sets in _with(scores, served).items()}
     shown = Table(title="held-out questions answered right (95 % interval, Wilson)")
     shown.add_column("model")
     for name, item in next(iter(found.values())).items():
@@ -50,6 +94,11 @@ def table(scores: Scores) -> Table:
     for model, items in found.items():
         shown.add_row(model, *(spell(item) for item in items.values()))
     return shown
+
+
+def _with(scores: Scores, served: Served) -> Scores:
+    """A row more: the last model over HTTP, which is asked the test set alone."""
+    return {**scores, f"{list(scores)[-1]} over HTTP": {"test": served.rows, "entities": []}}
 
 
 def spell(item: Accuracy) -> str:
@@ -67,14 +116,15 @@ def verdict(scores: Scores) -> str:
     return "; ".join(reversed(told))
 
 
-def write(run_dir: Path, seconds: Mapping[str, object], commands: Sequence[str]) -> None:
+def write(run_dir: Path, served: Path, seconds: Mapping[str, object], commands: Sequence[str]) -> None:
     """`curves.png` and `report.html` of a tour whose models are scored.
 
     Args:
+        served: where the evaluation over HTTP is.
         seconds: step → how long it took.
         commands: of the steps, in order.
     """
-    scores, storage = read_scores(run_dir), Storage(str(run_dir))
+    scores, over_http, storage = read_scores(run_dir), read_served(served), Storage(str(run_dir))
     picture = draw(panels(run_dir), {model: groups(sets) for model, sets in scores.items()})
     storage.write(CURVES, picture)
     folder = Path(next(iter(page_files.__path__)))
@@ -82,7 +132,7 @@ def write(run_dir: Path, seconds: Mapping[str, object], commands: Sequence[str])
         title="a tour · HopForge",
         style=(folder / "style.css").read_text(encoding="utf-8"),
         header=join([tag("h1", "From questions to a model that answers them"), tag("p", verdict(scores), class_="facts")]),
-        body=join([_results(scores), _curves(picture), _endings(scores), _steps(seconds, commands)]),
+        body=join([_results(scores, over_http), _curves(picture), _endings(_with(scores, over_http)), _steps(seconds, commands)]),
     )
     storage.write(PAGE, page.encode())
 
@@ -98,13 +148,12 @@ def panels(run_dir: Path) -> list[Panel]:
     return [Panel("SFT", "loss per token", losses), Panel("GRPO", "accuracy", rewards)]
 
 
-def _results(scores: Scores) -> Html:
-    found = {model: groups(sets) for model, sets in scores.items()}
+def _results(scores: Scores, served: Served) -> Html:
+    found = {model: groups(sets) for model, sets in _with(scores, served).items()}
     heads = ["model", *(f"{name} (n={item.count})" for name, item in next(iter(found.values())).items())]
     note = "None of these questions is in the training set; “new entities” are in none of its questions. 95 % intervals after Wilson."
-    return _section(
-        "Accuracy", markup.table(heads, [[model, *map(spell, items.values())] for model, items in found.items()]), tag("p", note)
-    )
+    rows = [[model, *map(spell, items.values())] for model, items in found.items()]
+    return _section("Accuracy", markup.table(heads, rows), tag("p", note), tag("p", f"{alike(scores, served)}. {ANEW}"))
 
 
 def _curves(picture: bytes) -> Html:

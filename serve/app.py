@@ -73,8 +73,12 @@ class ChatApp:
     def load(cls, config: ServeConfig) -> Self:
         """Raises: ConfigError: the folder holds no model that can be served so, or the variable with the token is not set."""
         own = config.transformers
-        model = LocalModel.load(config.model, threads=own.threads, max_batch=own.max_batch, cache_mb=own.cache_mb)
-        return cls(config, model, load_tokenizer(config.model), fingerprint(config.model))
+        try:
+            tokenizer = load_tokenizer(config.model)
+            model = LocalModel.load(config.model, threads=own.threads, max_batch=own.max_batch, cache_mb=own.cache_mb)
+        except ConfigError as error:
+            raise ConfigError("model", error.problem, error.remedy) from None  # it is called otherwise in training
+        return cls(config, model, tokenizer, fingerprint(config.model))
 
     def asgi(self) -> ASGIApp:
         """The whole app."""

@@ -99,3 +99,5 @@ class ServeSettings(ServeConfig):
     """Of a local Ray."""
     object_store_mb: Positive = 256
     """Shared memory of a local Ray."""
+    with_parent: bool = False
+    """End when the process that started it ends, however that ends; for programs that serve for a while. Linux only."""

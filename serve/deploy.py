@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +22,10 @@ from serve.config import ServeConfig, ServeSettings
 NAME = "hopforge"
 SLACK = 2
 """Requests that are handed to a replica, in units of those it holds: it answers the others itself, in the API's own words."""
+ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception)): ", re.MULTILINE)
+"""Where a stack tells the class of an error; what it says follows."""
+OURS = ("ConfigError", "InputError", "UserError")
+"""They name the folder and the remedy."""
 LATE_S = 30.0
 """The proxy gives up so much later than a replica: then the replica is stuck."""
 
@@ -43,15 +49,25 @@ def build(args: Mapping[str, Any]) -> Application:
     """The application of a `ServeConfig` given as plain values.
 
     Raises:
-        ConfigError: a value is wrong; with `engine=vllm` also when vLLM is not installed.
+        ConfigError: a value is wrong, what the engine needs is not installed, or the folder holds no whole model.
     """
     config = parse(args, ServeConfig)
-    if not (Path(config.model) / "config.json").is_file():
-        raise ConfigError("model", f"{config.model} holds no config.json", "give the folder of a Hugging Face model (download it first)")
+    if config.engine == "transformers" and importlib.util.find_spec("torch") is None:
+        raise ConfigError("engine", "transformers needs torch, which is not installed", "pip install -c constraints.txt -e '.[train]'")
+    if config.engine == "vllm":
+        vllm.check_installed()
+    from serve.folder import check_folder  # noqa: PLC0415 - needs what was just looked for
+
+    check_folder(config.model)
     if config.engine == "vllm":
         return vllm.build(config)
+    return deployed(config, Endpoint)
+
+
+def deployed(config: ServeConfig, replica: type[Any]) -> Application:
+    """The application whose replicas are of a class like `Endpoint`."""
     deployment = ray_serve.deployment(
-        ray_serve.ingress()(Endpoint),
+        ray_serve.ingress()(replica),
         name="Endpoint",
         num_replicas=config.replicas,
         max_ongoing_requests=SLACK * config.max_requests,
@@ -80,6 +96,13 @@ def start(application: Application, settings: ServeSettings, port: int) -> None:
     try:
         ray_serve.run(application, name=NAME, route_prefix="/")
     except RuntimeError as error:
-        raise UserError(
-            f"the model does not start\n{error}\n  → see the last lines above; `model` must be a folder that its engine can load"
-        ) from error
+        deployments = ray_serve.status().applications[NAME].deployments.values()
+        raise UserError(reason("\n".join([str(error), *(one.message for one in deployments)]), settings.model)) from error
+
+
+def reason(told: str, model: str) -> str:
+    """Why a replica did not start, out of the stack that Ray Serve tells: its last error, and of ours the whole message."""
+    *_, kind, said = ERROR.split(f"RuntimeError: {told}")
+    if kind in OURS:
+        return said.strip()
+    return f"{model} cannot be served: {said.strip()}\n  → give the folder of a model that its engine can load"

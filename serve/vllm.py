@@ -25,11 +25,8 @@ def build(config: ServeConfig) -> Application:
     """The OpenAI app of `ray.serve.llm`.
 
     Raises:
-        ConfigError: vLLM is not installed, or the folder holds no model.
+        ConfigError: the folder holds no model.
     """
-    if importlib.util.find_spec("vllm") is None:
-        remedy = "install it on a GPU node (pip install '.[gpu]'), or serve small models with engine=transformers"
-        raise ConfigError("engine", "vllm is not installed here", remedy)
     library = importlib.import_module("ray.serve.llm")
     ingress = guarded(importlib.import_module("ray.serve.llm.ingress").OpenAiIngress)
     arguments = {"config": config, "mark": fingerprint(config.model)}
@@ -40,6 +37,13 @@ def build(config: ServeConfig) -> Application:
         }
     )
     return application
+
+
+def check_installed() -> None:
+    """Raises: ConfigError: vLLM is not installed."""
+    if importlib.util.find_spec("vllm") is None:
+        remedy = "install it on a GPU node (pip install '.[gpu]'), or serve small models with engine=transformers"
+        raise ConfigError("engine", "vllm is not installed here", remedy)
 
 
 def llm_config(config: ServeConfig) -> dict[str, Any]:

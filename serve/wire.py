@@ -123,7 +123,8 @@ def _check_supported(body: Mapping[str, Any]) -> None:
     for key, value in body.items():
         if key in TAKEN or key in PASSED_OVER or value is None or (key in NEUTRAL and value == NEUTRAL[key]):
             continue
-        raise Refused(400, f"'{key}' is not supported by engine=transformers.", param=key, code=UNSUPPORTED)
+        problem = f"'{key}' is not supported by engine=transformers: leave it out, or serve with engine=vllm."
+        raise Refused(400, problem, param=key, code=UNSUPPORTED)
     if body.get("tool_choice") not in (None, "none", "auto"):
         raise Refused(400, "'tool_choice' can be 'auto' or 'none' with engine=transformers.", param="tool_choice", code=UNSUPPORTED)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from engine.errors import ConfigError
+pytest.importorskip("torch", reason="the app needs the extra 'train'")
+
+from engine.errors import ConfigError, UserError
+from rl.tiny import write_model
 from scripts.serve import free_port, main, run
 from serve.config import ServeSettings
 from tests.conftest import ROOT
@@ -52,5 +57,24 @@ def test_the_file_for_serve_deploy_is_one(tmp_path: Path) -> None:
     (application,) = checked.applications
     module, _, name = application.import_path.partition(":")
     assert (module, name) == ("serve.deploy", "build") and checked.http_options.host == "127.0.0.1"
-    (tmp_path / "config.json").write_text("{}")
+    write_model(tmp_path, ["one two three"], 300, hidden=32, layers=1)
     assert deploy.build(application.args | {"model": str(tmp_path), "token_env": None})
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_a_model_that_does_not_load_ends_in_one_message_that_names_its_folder(tmp_path: Path) -> None:
+    from ray import serve as ray_serve
+
+    write_model(tmp_path, ["one two three"], 300, hidden=32, layers=1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(UserError) as error:
+            run(ServeSettings(model=str(tmp_path), port=0))
+    finally:
+        ray_serve.shutdown()
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    problem, remedy = str(error.value).split("\n")
+    assert f"the weights in {tmp_path} are not those of its config.json" in problem and "copy the whole folder again" in remedy

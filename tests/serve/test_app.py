@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import re
+import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -118,6 +120,17 @@ def test_the_bytes_of_a_stream_are_events(url: str) -> None:
     events = [json.loads(event.removeprefix("data: ")) for event in data.decode().split("\n\n")[:-2]]
     assert all(event["object"] == "chat.completion.chunk" and "usage" not in event for event in events)
     assert events[-1]["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_streams_it(url: str) -> None:
+    body = json.dumps({"model": "parrot", "messages": [HELLO], "temperature": 0, "stream": True})
+    told = ["-H", "Content-Type: application/json", "-H", f"Authorization: Bearer {os.environ[TOKEN]}", "-d", body]
+    command = ["curl", "-sSN", "--fail", "--max-time", "60", f"{url}/chat/completions", *told]
+    *events, last, _ = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\n\n")
+    deltas = [json.loads(event.removeprefix("data: "))["choices"][0]["delta"] for event in events]
+    assert "".join(delta.get("content") or "" for delta in deltas) == HELLO_REPLY and last == "data: [DONE]"
+    assert len(deltas) > 3
 
 
 def test_tool_calls_are_read_where_tools_were_offered(client: openai.OpenAI) -> None:

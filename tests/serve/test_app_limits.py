@@ -117,6 +117,7 @@ NOT_DONE: Sequence[tuple[dict[str, Any], str]] = (
     ({"top_logprobs": 3, "logprobs": True}, "top_logprobs"),
     ({"frequency_penalty": 0.5}, "frequency_penalty"),
     ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}}, "response_format"),
     ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
     ({"top_k": 5}, "top_k"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content"),

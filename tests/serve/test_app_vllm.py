@@ -8,10 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="models are made with the extra 'train'")
+
 from hydra import compose, initialize_config_dir
 
 from engine.config import parse
 from engine.errors import ConfigError, InvariantError
+from rl.tiny import write_model
 from scripts.settings import CONF, check_overrides, plain_values
 from serve.config import ServeConfig, ServeSettings, VllmEngine
 from serve.deploy import build, values
@@ -70,14 +74,13 @@ def test_adapters_are_told_to_the_engine_and_to_ray() -> None:
 
 @pytest.mark.skipif(HAS_VLLM, reason="vLLM is installed")
 def test_without_vllm_it_says_so(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="vllm is not installed here"):
         build(values(ServeSettings(model=str(tmp_path), engine="vllm")))
 
 
 @pytest.mark.skipif(not HAS_VLLM, reason="vLLM is not installed: its argument names and the built application are not checked here")
 def test_with_vllm_the_application_is_built(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    write_model(tmp_path, ["one two three"], 300, hidden=32, layers=1)
     assert build(values(ServeSettings(model=str(tmp_path), engine="vllm")))
 
 

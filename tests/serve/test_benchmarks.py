@@ -9,18 +9,19 @@ import hashlib
 import io
 import itertools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.curate.verdict import Verdict
 from engine.errors import ConfigError, InputError
-from engine.records import to_table
+from engine.records import from_table, to_table
 from samplers.records import Question
 from serve.evals.benchmarks.benchmark import Gold, LeftOut, Loaded, cluster_of, digest, question
 from serve.evals.benchmarks.ciphers import hashed, unshift, unxor
@@ -332,6 +333,9 @@ def test_wrong_keys_are_named_with_their_row(tmp_path: Path) -> None:
         ("d.jsonl", '{"question": "Q?", "answer": "A", "aliases": "x"}', "no list of texts"),
         ("e.jsonl", '{"question": "Q?", "answer": "A", "hops": "many"}', "hops is no count"),
         ("f.jsonl", "", "of no known benchmark"),
+        ("p.jsonl", "[" * 100_000, "cannot be read as JSON"),
+        ("q.jsonl", '{"question": ' + "1" * 6000 + "}", "cannot be read as JSON"),
+        ("r.jsonl", '{"question": "\\ud800", "answer": "A"}', "half a character"),
         ("g.csv", 'question,answer\n"Q, A?",A,extra\n', "line 2: has 3 cells, not 2"),
         ("h.parquet", "no parquet", "is no Parquet file"),
         ("i.txt", "x", "no file of a kind that is read"),
@@ -358,3 +362,34 @@ def test_unknown_names_and_missing_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not UTF-8"):
         load(tmp_path / "latin.csv")
     assert digest(plain(tmp_path)) == hashlib.sha256((tmp_path / "plain.jsonl").read_bytes()).hexdigest()
+
+
+COLUMNS = (
+    "question", "answer", "aliases", "id", "hops", "tags", "options", "cop", "opa", "supporting_facts", "set", "answerable", "prompt",
+    "gold", "kind", "canary", "problem", "Question", "Final answer", "file_name", "reward_model", "extra_info",
+)  # fmt: skip
+SHAPES = (
+    {"question": "Q?", "answer": "A"}, {"question": "Q?", "options": ["x", "y"], "answer": 0}, {"Question": "Q?", "Final answer": "A"},
+    {"problem": "eA==", "answer": "eA==", "canary": "c"}, {"prompt": "What of NCT00000001?", "gold": "A", "kind": "Ingredient"},
+    {"prompt": [{"role": "user", "content": "Q?"}], "reward_model": {"ground_truth": "x"}, "extra_info": {"hops": 2}},
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["A", "yes", "NCT00000001", "eA=="]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["A", "text", "hops", "role"]), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(SHAPES), st.dictionaries(st.sampled_from(COLUMNS), VALUES, max_size=3), st.sampled_from(["auto", *BENCHMARKS]))
+@example(SHAPES[5], {"extra_info": {"hops": "many"}}, "auto")
+@example(SHAPES[5], {"prompt": True}, "own")
+@example(SHAPES[0], {"hops": 10**30}, "plain")
+def test_whatever_a_row_holds_it_is_read_or_named(shape: dict[str, Any], changes: dict[str, Any], name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = lines(Path(folder) / "rows.jsonl", [{**shape, **changes}])
+        try:
+            found = load(path, name).questions
+        except InputError as error:
+            assert str(path) in str(error) and "→" in str(error)
+            return
+    assert from_table(to_table(found, Question), Question) == found

@@ -31,7 +31,7 @@ MANIFEST = Manifest(
     source="https://github.com/shan23chen/MedBrowseComp (data/*_cell_combo_shift3_b64.csv), "
     "https://huggingface.co/datasets/AIM-Harvard/MedBrowseComp",
     version="2025-05",
-    licence="as the dataset card says",
+    licence="unverified: the repository has no licence file and its README names none; ask the authors before passing data on",
     paper="arXiv 2505.14963",
     sizes={"MedBrowseComp50": 50, "MedBrowseComp605": 605},
 )

@@ -76,18 +76,20 @@ def _of_export(row: Row) -> Question:
     extra, reward, prompt = (row.values[name] for name in ("extra_info", "reward_model", "prompt"))
     if not isinstance(extra, Mapping) or not isinstance(reward, Mapping) or not reward.get("ground_truth"):
         raise row.wrong("has no reward_model.ground_truth and extra_info", "give export/verl_rl.parquet of a run")
+    told = Row(row.path, row.number, extra)
     made = question(
-        NAME, _asked(row, prompt), str(reward["ground_truth"]), key=str(extra.get("question_id") or ""),
-        aliases=extra.get("answer_aliases") or (), cluster=str(extra.get("trace_id") or ""), hops=int(extra.get("hops") or 0),
+        NAME, _asked(row, prompt), str(reward["ground_truth"]), key=told.maybe("question_id"), aliases=told.texts("answer_aliases"),
+        cluster=told.maybe("trace_id"), hops=told.count("hops"),
     )  # fmt: skip
     paradigm = Paradigm(extra["paradigm"]) if extra.get("paradigm") in list(Paradigm) else Paradigm.IMPORTED
-    certified, known = bool(extra.get("certified")), str(extra.get("question_id") or made.id)
-    return dataclasses.replace(made, id=known, trace_id=str(extra.get("trace_id") or known), paradigm=paradigm, certified=certified)
+    certified, known = bool(extra.get("certified")), told.maybe("question_id") or made.id
+    return dataclasses.replace(made, id=known, trace_id=told.maybe("trace_id") or known, paradigm=paradigm, certified=certified)
 
 
 def _asked(row: Row, prompt: Any) -> str:
     """The last thing the user says."""
-    said = [turn.get("content") for turn in prompt if isinstance(turn, Mapping) and turn.get("role") == "user"] if prompt else []
+    turns = prompt if isinstance(prompt, list) else []
+    said = [turn.get("content") for turn in turns if isinstance(turn, Mapping) and turn.get("role") == "user"]
     if not said or not isinstance(said[-1], str):
         raise row.wrong("its prompt holds no user message", "give export/verl_rl.parquet of a run")
     return said[-1]

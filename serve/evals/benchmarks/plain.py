@@ -20,9 +20,6 @@ def read(path: Path) -> Loaded:
 
 
 def _question(row: Row) -> Question:
-    hops = row.values.get("hops") or 0
-    if not str(hops).isdecimal():
-        raise row.wrong(f"hops is no count but {hops!r:.40}", "write a number, or leave it out")
     specialty = row.maybe("specialty")
     return question(
         NAME,
@@ -31,7 +28,7 @@ def _question(row: Row) -> Question:
         key=row.maybe("id"),
         aliases=row.texts("aliases"),
         cluster=row.maybe("cluster"),
-        hops=int(hops),
+        hops=row.count("hops"),
         tags=(*row.texts("tags"), *((f"specialty:{specialty}",) if specialty else ())),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError, nearest
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""A character written as two halves, of which one may be missing."""
+
+DIGITS = 4
+"""Of a count: more are an id, or a mishap."""
 
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
@@ -59,6 +66,17 @@ class Row:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.wrong(f"{names[0]} is no list of texts but {value!r:.60}", 'write it as ["…", "…"], or leave it out')
         return tuple(item.strip() for item in value if item.strip())
+
+    def count(self, name: str) -> int:
+        """The small whole number in a column; 0 where it is empty.
+
+        Raises:
+            InputError: it holds something else.
+        """
+        value = self.values.get(name) or 0
+        if not str(value).isdecimal() or len(str(value)) > DIGITS:
+            raise self.wrong(f"{name} is no count but {value!r:.40}", "write a number, or leave it out")
+        return int(value)
 
     def wrong(self, problem: str, remedy: str) -> InputError:
         """The error that names this row."""
@@ -148,8 +166,14 @@ def _json(path: Path, text: str, by_line: bool) -> list[Row]:
 def _parse(path: Path, number: int, text: str) -> Any:
     try:
         value = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise InputError(path, f"is not JSON: {error.msg} at column {error.colno}", "one JSON object per line", number) from None
+    except UnicodeEncodeError:
+        raise InputError(path, "holds half a character (a lone surrogate)", "write the file anew from its source", number) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+        raise InputError(path, f"cannot be read as JSON: {error}"[:200], "one JSON object per line", number) from None
     if not isinstance(value, (dict, list)):
         raise InputError(path, f"is no JSON object but {value!r:.40}", "one JSON object per line", number)
     return value

@@ -13,9 +13,10 @@ COLUMNS = ("id", "prompt", "answer", "canary")
 
 MANIFEST = Manifest(
     title="xbench-DeepSearch",
-    source="https://huggingface.co/datasets/xbench/DeepSearch, https://github.com/xbench-ai/xbench-evals",
+    source="https://github.com/xbench-ai/xbench-evals (data/DeepSearch.csv, data/DeepSearch-2510.csv), "
+    "https://huggingface.co/datasets/xbench/DeepSearch and …/DeepSearch-2510",
     version="2505 or 2510, see the file's name",
-    licence="as the dataset card says",
+    licence="MIT (LICENSE of github.com/xbench-ai/xbench-evals, which holds the files and asks not to publish them in plain text)",
     paper="arXiv 2506.13651",
     sizes={"DeepSearch": 100},
 )
