@@ -50,7 +50,7 @@ class PoolConfig:
     num_cpus: Annotated[float, Field(gt=0)] = 0.25
     """Logical CPUs that Ray reserves per actor."""
     in_flight: Positive = 32
-    """Inputs worked on at once inside each actor."""
+    """Inputs worked on at once inside each actor, each with all its attempts; a slot that one of them leaves goes to the next input."""
     timeout_s: Seconds = 60.0
     """Seconds one attempt may take."""
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
@@ -69,18 +71,30 @@ class Outcomes(Generic[Out]):
         return len(self.rows) + len(self.rejections) + len(self.failures)
 
 
-async def run_stage(stage: Stage[In, Out], record: In, run_seed: int, timeout_s: float, earlier_attempts: int = 0) -> Outcomes[Out]:
+async def run_stage(
+    stage: Stage[In, Out],
+    record: In,
+    run_seed: int,
+    timeout_s: float,
+    earlier_attempts: int = 0,
+    slot: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
+) -> Outcomes[Out]:
     """All attempts of `stage` on `record`, run concurrently; never raises for the sake of one row.
 
     Args:
         timeout_s: seconds one attempt may take before it is a `Failure` with cause `timeout`.
         earlier_attempts: runs that already failed on this input, so that `Failure.attempts` keeps counting.
+        slot: each attempt works inside one of these, and waits for it; what it raises is raised here.
 
     Raises:
         UserError, InvariantError: what is wrong with the whole run and not with one row.
     """
 
     async def one(ordinal: int) -> Out | Rejection | Failure:
+        async with slot():
+            return await attempt(ordinal)
+
+    async def attempt(ordinal: int) -> Out | Rejection | Failure:
         rng = derive_rng(run_seed, record.id, f"{stage.name}#{ordinal}")
         try:
             async with asyncio.timeout(timeout_s):

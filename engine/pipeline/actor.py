@@ -6,8 +6,9 @@ import asyncio
 import gc
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +52,10 @@ class ActorContext:
 @dataclass(frozen=True)
 class Skipped:
     """An input that was not begun because the run is stopping; it is not committed, so the next run takes it up."""
+
+
+class _NotBegun(Exception):
+    """The run is stopping, and no attempt on the record has begun."""
 
 
 End = Outcomes[Out] | Skipped | BaseException
@@ -97,7 +102,7 @@ class StageActor(Generic[In, Out]):
         await self._plan.stage.open()
         gc.freeze()  # Ray, Arrow and the models' types are half a million objects that no collection need ever look at again
         self._watching = asyncio.create_task(self._watch_stop_sign())
-        return asyncio.Semaphore(self._plan.pool.in_flight)
+        return asyncio.Semaphore(self._plan.pool.in_flight * self._plan.stage.fan_out)
 
     async def _watch_stop_sign(self) -> None:
         while not self._stopping:
@@ -118,13 +123,23 @@ class StageActor(Generic[In, Out]):
             task.exception()  # seen: `_one` has handed it on
 
     async def _one(self, record: In, finished: queue.SimpleQueue[End[Out]]) -> None:
-        try:
+        """All attempts on a record, each in a slot of its own: one that is slow keeps no other slot from the next record."""
+        begun = False
+
+        @asynccontextmanager
+        async def slot() -> AsyncIterator[None]:
+            nonlocal begun
             async with self._slots:
-                if self._stopping:
-                    finished.put(Skipped())
-                    return
-                earlier = self._earlier.get(record.id, 0)
-                finished.put(await run_stage(self._plan.stage, record, self._context.run_seed, self._plan.pool.timeout_s, earlier))
+                if self._stopping and not begun:
+                    raise _NotBegun
+                begun = True
+                yield
+
+        plan, earlier = self._plan, self._earlier.get(record.id, 0)
+        try:
+            finished.put(await run_stage(plan.stage, record, self._context.run_seed, plan.pool.timeout_s, earlier, slot))
+        except _NotBegun:
+            finished.put(Skipped())
         except BaseException as error:  # a wrong run, not a wrong row: handed to the thread that can raise it
             finished.put(error)
             raise

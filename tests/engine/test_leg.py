@@ -16,7 +16,7 @@ from engine.ledger import Ledger
 from engine.pipeline.actor import StagePlan
 from engine.pipeline.leg import LegResult, LegSettings, run_leg
 from engine.storage import Storage
-from tests.engine.toy import Halve, Number, Square, number
+from tests.engine.toy import Halve, Number, Relay, Square, number
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -48,6 +48,13 @@ def test_rows_come_out_once_and_everything_is_accounted_for(tmp_path: Path) -> N
     assert halve.inputs == square.rows and halve.attempts == halve.rows + halve.rejections + halve.failures
     assert Counter(row.cause for row in result.rejections()) == {"seven": 10, "odd": halve.rejections}
     assert {row.detail for row in result.failures()} == {"ValueError: bad luck"}
+
+
+def test_a_slow_attempt_keeps_no_other_slot_from_the_next_input(tmp_path: Path) -> None:
+    pool = PoolConfig(actors=1, num_cpus=0.1, in_flight=1, timeout_s=5)
+    settings = LegSettings(RunConfig(), PipelineConfig(), Ledger(Storage(str(tmp_path))), Console(file=io.StringIO()))
+    result = run_leg([number(value) for value in range(6)], [StagePlan(Relay(last=5), pool, "rows")], settings)
+    assert result.counts["relay"].rows == 12 and max(row.value for row in result.rows("relay", Number)) == 2
 
 
 def test_a_finished_run_does_nothing_again_and_failures_are_retried_up_to_the_limit(tmp_path: Path) -> None:

@@ -73,3 +73,29 @@ class Halve(Stage[Number, Number]):
         if record.value % 2:
             raise RejectedError("odd")
         return Number(id=derive_id(record.id, "halve", ordinal), trace_id=record.trace_id, value=record.value // 2)
+
+
+class Relay(Stage[Number, Number]):
+    """The second attempt on a number ends when the first one on the next has begun; a row's value is how many were at work at most."""
+
+    name: ClassVar[str] = "relay"
+    takes: ClassVar[type[Record]] = Number
+    makes: ClassVar[type[Record]] = Number
+    fan_out = 2
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    async def open(self) -> None:
+        self.begun = {value: asyncio.Event() for value in range(self.last + 1)}
+        self.at_work = self.most = 0
+
+    async def attempt(self, record: Number, ordinal: int, rng: random.Random) -> Number:
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        if ordinal == 0:
+            self.begun[record.value].set()
+        elif record.value < self.last:
+            await self.begun[record.value + 1].wait()
+        self.at_work -= 1
+        return Number(id=derive_id(record.id, "relay", ordinal), trace_id=record.trace_id, value=self.most)
