@@ -4,7 +4,7 @@
     python -m scripts.compare runs/base runs/sft out=/tmp/compare.html n=50
     python -m scripts.compare runs/demo runs/high                     # data sets: runs of scripts.synthesize or scripts.curate
     python -m scripts.compare a/export/sft.jsonl b/export/sft.jsonl   # or what they exported, or files of questions
-    python -m scripts.compare runs/demo runs/high judge=llm llm=local llm.base_url=http://127.0.0.1:8000/v1 llm.model=NAME \\
+    python -m scripts.compare runs/demo runs/high judge=llm llm.base_url=http://127.0.0.1:8000/v1 llm.model=NAME \\
         pairs=100 run.dir=runs/demo-or-high                           # a judge of pairs, each asked in both orders
 
 The first is the one that the others are compared with. Of evaluations, rollouts that failed count on neither side, and questions that
@@ -21,8 +21,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from string import Template
 
@@ -37,14 +35,11 @@ from scripts.funnel import make_console
 from scripts.report.markup import Html, join, table, tag
 from scripts.score.dataset import read_dataset
 from scripts.score.dataset_page import common_rows, number_rows, preference_rows, write_page
-from scripts.score.evaluated import Evaluated, read_evaluated
 from scripts.score.preference import ask, prepare, seal
-from serve.evals.comparison import Comparison, compare
+from serve.evals.comparison import Comparison
 from serve.evals.dataset import figures, in_common
-from serve.evals.records import Graded
-from serve.evals.report import estimate_cells
-from serve.evals.score import Evaluation
-from serve.evals.statistics import Estimate
+from serve.evals.evaluated import read_evaluated
+from serve.evals.sides import HEADINGS, Side, apart, attempt, flipped, marks, paired, rows, shared
 
 PAGE = "compare.html"
 
@@ -53,26 +48,6 @@ OWN = ("out", "n", "judge", "pairs")
 
 LONGEST = 1200
 """Characters of a message that is shown."""
-
-HEADINGS = ("run", "right", "95 % interval", "standard error", "questions", "clusters")
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the evaluations."""
-
-    name: str
-    run: Evaluated
-
-    @cached_property
-    def found(self) -> Evaluation:
-        """Its rollouts, counted."""
-        return Evaluation(self.run.questions, self.run.rollouts, self.run.graded, self.run.refused, self.run.failed)
-
-    @property
-    def told(self) -> str:
-        """Its name and what answered."""
-        return f"{self.name} ({self.run.score['model']['fingerprint'] or self.run.score['model']['policy']})"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -168,12 +143,12 @@ def compare_runs(runs: Sequence[str], out: str | None, shown: int) -> str:
     """
     sides = [Side(_name(run, runs), read_evaluated(run)) for run in runs]
     first, *others = sides
-    pairs = [(other, _paired(first, other)) for other in others]
+    pairs = [(other, paired(first, other)) for other in others]
     console = make_console()
-    console.print(_table(f"{len(_shared(sides)):,} questions that all were asked", HEADINGS, _rows(sides)))
+    console.print(_table(f"{len(shared(sides)):,} questions that all were asked", HEADINGS, rows(sides)))
     for other, pair in pairs:
         console.print(pair.sentence, highlight=False)
-        console.print(f"  {len(pair.better):,} questions went better, {len(pair.worse):,} worse{_apart(first, other)}", highlight=False)
+        console.print(f"  {len(pair.better):,} questions went better, {len(pair.worse):,} worse{apart(first, other)}", highlight=False)
     folder, name = _place(out, sides[-1].run.storage)
     folder.write(name, write_runs_page(sides, pairs, shown).encode(errors="replace"))
     return folder.path(name)
@@ -184,10 +159,10 @@ def write_runs_page(sides: Sequence[Side], pairs: Sequence[tuple[Side, Compariso
     frame, first = Path(scripts.report.__file__).parent, sides[0]
     sentences = [tag("p", pair.sentence) for _, pair in pairs]
     title = " against ".join(side.name for side in reversed(sides))
-    body = [_section("Scores on the questions that all were asked", table(HEADINGS, _rows(sides)))]
+    body = [_section("Scores on the questions that all were asked", table(HEADINGS, rows(sides)))]
     for other, pair in pairs:
-        facts = tag("p", f"{len(pair.better):,} went better, {len(pair.worse):,} worse{_apart(first, other)}.", class_="muted")
-        flips = [_flip(first, other, key) for key in _flipped(first, other)[:shown]]
+        facts = tag("p", f"{len(pair.better):,} went better, {len(pair.worse):,} worse{apart(first, other)}.", class_="muted")
+        flips = [_flip(first, other, key) for key in flipped(first, other)[:shown]]
         body.append(_section(f"Questions that flipped: {first.name} and {other.name}", facts, *flips))
     return Template((frame / "page.html").read_text(encoding="utf-8")).substitute(
         title=join([f"{title} · HopForge"]),
@@ -224,71 +199,18 @@ def _name(run: str, runs: Sequence[str]) -> str:
     return Path(run).name if names[Path(run).name] == 1 else run
 
 
-def _shared(sides: Sequence[Side]) -> list[str]:
-    return sorted(set.intersection(*(set(side.found.shares) for side in sides)))
-
-
-def _rows(sides: Sequence[Side]) -> list[list[str]]:
-    """A line per run, over the questions that all of them were asked."""
-    shared = _shared(sides)
-    means: list[tuple[Side, Estimate | None]] = [(side, side.found.mean({key: side.found.shares[key] for key in shared})) for side in sides]
-    return [[side.told, *estimate_cells(asdict(found))] for side, found in means if found is not None]
-
-
-def _paired(first: Side, other: Side) -> Comparison:
-    """The paired test.
-
-    Raises:
-        InputError: they share no question, or what has one id in both is not one question.
-    """
-    asked = {row.id: (row.text, row.answer) for row in first.run.questions}
-    if changed := [row.id for row in other.run.questions if row.id in asked and asked[row.id] != (row.text, row.answer)]:
-        problem = f"asks {len(changed):,} questions that have the id and not the words of one of {first.name}, as {changed[0]}"
-        raise InputError(other.name, problem, "compare evaluations of the same data set")
-    try:
-        return compare(first.found.shares, other.found.shares, first.found.clusters, (first.name, other.name), first.found.seed)
-    except ValueError as error:
-        raise InputError(other.name, str(error), "compare evaluations of the same data set") from None
-
-
-def _apart(first: Side, other: Side) -> str:
-    """What keeps the two from being compared in full."""
-    ours, theirs = first.found, other.found
-    told = []
-    if alone := len(ours.shares.keys() ^ theirs.shares.keys()):
-        told.append(f"{alone:,} questions have attempts in only one of them and are left out")
-    if failed := ours.failed + theirs.failed:
-        told.append(f"{failed:,} rollouts failed and count on neither side")
-    if first.run.score["judge"] != other.run.score["judge"]:
-        told.append("their judges differ: python -m scripts.evaluate rejudge=DIR grades one again")
-    return "".join(f"; {part}" for part in told)
-
-
-def _flipped(first: Side, other: Side) -> list[str]:
-    """Questions whose share of right attempts changed, most first."""
-    ours, theirs = first.found.shares, other.found.shares
-    gains = {key: theirs[key] - ours[key] for key in ours.keys() & theirs.keys() if theirs[key] != ours[key]}
-    return sorted(gains, key=lambda key: (-abs(gains[key]), key))
-
-
 def _flip(first: Side, other: Side, key: str) -> Html:
     question = next(row for row in first.run.questions if row.id == key)
-    sides = [tag("div", tag("h3", tag("b", side.name), f" {_marks(side, key)}"), _played(side, key)) for side in (first, other)]
+    sides = [tag("div", tag("h3", tag("b", side.name), f" {marks(side, key)}"), _played(side, key)) for side in (first, other)]
     gold = tag("p", "gold: ", tag("b", question.answer))
     return tag("article", tag("p", question.text[:LONGEST]), gold, tag("div", *sides, class_="charts"))
 
 
-def _marks(side: Side, key: str) -> str:
-    rows = side.found.by_question.get(key, ())
-    return f"{sum(row.is_right for row in rows)} of {sum(side.found.counts[key])} right"
-
-
 def _played(side: Side, key: str) -> Html:
-    """One rollout: a right one where there is one, else the first."""
-    rows: Sequence[Graded] = sorted(side.found.by_question.get(key, ()), key=lambda row: (not row.is_right, row.rollout))
-    if not rows:
+    """One rollout."""
+    graded = attempt(side, key)
+    if graded is None:
         return tag("p", "refused by the model server", class_="muted")
-    graded = rows[0]
     found = next((row for row in _trajectories(side, key) if row.rollout == graded.rollout), None)
     told = tag("p", f"answered: {graded.given or 'nothing'} ({graded.error or 'right'}; {graded.reason[:200]})")
     if found is None:

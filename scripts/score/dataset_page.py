@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -105,11 +106,21 @@ def _preference(judged: Judged, shown: int) -> Iterator[Html]:
     yield _section("What the judge says of pairs", table(("better in both orders", "pairs"), preference_rows(judged)))
     if groups:
         yield _section("By what the pairs have in common", table(WIN_COLUMNS, groups))
-    order = {each: place for place, each in enumerate((Outcome.SECOND, Outcome.FIRST, *Outcome))}
-    ranked = sorted(found.pairs, key=lambda pair: (order[found.outcomes[pair.id]], pair.id))
-    yield _section("Pairs", *(_pair(judged, pair) for pair in ranked[:shown]))
+    yield _section("Pairs", *(_pair(judged, pair) for pair in _some_of_each(judged)[:shown]))
     facts = [[name.replace("_", " "), _plain(value)] for name, value in judged.facts.items()]
     yield _section("How to get this again", table(("what", "value"), facts, texts=2))
+
+
+def _some_of_each(judged: Judged) -> list[Pair]:
+    """All pairs, outcomes in turns: the first few show every kind of verdict."""
+    found, order = judged.preferences, list(Outcome)
+    turns: Counter[Outcome] = Counter()
+    ranked: list[tuple[int, int, Pair]] = []
+    for pair in found.pairs:
+        kind = found.outcomes[pair.id]
+        ranked.append((turns[kind], order.index(kind), pair))
+        turns[kind] += 1
+    return [pair for *_, pair in sorted(ranked, key=lambda each: each[:2])]
 
 
 def _pair(judged: Judged, pair: Pair) -> Html:

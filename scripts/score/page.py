@@ -14,6 +14,7 @@ from serve.evals.records import Graded
 from serve.evals.report import (
     ERROR_WORDS,
     Figures,
+    agreement_rows,
     effort_rows,
     estimate_cells,
     headline_rows,
@@ -51,6 +52,7 @@ def write_page(score: Figures, speed: Figures, graded: Sequence[Graded]) -> str:
                 _errors(score),
                 *(_breakdown(name, groups) for name, groups in score["breakdown"].items()),
                 _section("What an attempt takes", table(("measure", "mean", "p50", "p95"), effort_rows(score, speed))),
+                *_agreement(score),
                 _questions(graded),
                 _section("How to get this score again", table(("what", "value"), provenance_rows(score), texts=2), _prompt(score)),
             ]
@@ -75,6 +77,11 @@ def _errors(score: Figures) -> Html:
     counts = {kind: count for kind, count in score["errors"].items() if count}
     told = table(("kind", "what it means"), [[kind, ERROR_WORDS[kind]] for kind in counts], texts=2)
     return _section("Where answers went wrong", tag("div", bars("Attempts that are not right", counts), told, class_="charts"))
+
+
+def _agreement(score: Figures) -> list[Html]:
+    rows = agreement_rows(score)
+    return [_section("Two judges on the same answers", table(("measure", "value"), rows))] if rows else []
 
 
 def _breakdown(name: str, groups: Mapping[str, Figures]) -> Html:

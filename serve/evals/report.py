@@ -40,6 +40,7 @@ def markdown(score: Figures, speed: Figures) -> str:
         "## What an attempt takes",
         _table(("measure", "mean", "p50", "p95"), effort_rows(score, speed)),
         *(_breakdown(name, groups) for name, groups in score["breakdown"].items()),
+        *(["## Two judges on the same answers", _table(("measure", "value"), rows)] if (rows := agreement_rows(score)) else []),
         "## How to get this score again",
         _table(("what", "value"), provenance_rows(score)),
     ]
@@ -99,6 +100,16 @@ def effort_rows(score: Figures, speed: Figures) -> list[list[str]]:
     ]
 
 
+def agreement_rows(score: Figures) -> list[list[str]]:
+    """How far this judge and the one before agree; nothing where only one has judged."""
+    found = score.get("agreement")
+    if not found:
+        return []
+    kappa = "not defined: one verdict only" if found["kappa"] is None else f"{found['kappa']:.3f}"
+    rows = [["attempts judged by both", f"{found['rollouts']:,}"], ["same verdict", percent(found["agreed"])], ["Cohen's κ", kappa]]
+    return rows + [[change, f"{count:,}"] for change, count in sorted(found["changed"].items())]
+
+
 def provenance_rows(score: Figures) -> list[list[str]]:
     """All that has to be the same."""
     dataset, model = score["dataset"], score["model"]
@@ -106,11 +117,15 @@ def provenance_rows(score: Figures) -> list[list[str]]:
         ["data set", ", ".join(part for part in (dataset["title"], dataset["version"], dataset["file"]) if part)],
         ["its hash", f"SHA-256 {dataset['sha256']}" if dataset["sha256"] else f"questions {dataset['questions_hash']}"],
         ["its source and licence", f"{dataset['source']}; {dataset['licence']}"],
-        ["model", f"{model['fingerprint'] or 'none'}, policy {model['policy']}, temperature {model['temperature']:g}"],
+        [
+            "model",
+            f"{model['fingerprint'] or 'none'}, policy {model['policy']}, temperature {model['temperature']:g}, "
+            f"{model['max_tokens']:,} tokens a reply at most",
+        ],
         ["judge", score["judge"]["fingerprint"] or f"text is compared, {score['judge']['style']} rule"],
         ["prompt", score["prompt"]["hash"]],
         ["tools", ", ".join(score["tools"]["names"]) + f"; search: {score['tools']['search']}"],
-        ["knowledge snapshot", score["tools"]["snapshot"] or "not stated"],
+        ["knowledge snapshot", f"{score['tools']['snapshot'] or 'date not stated'}, graph {score['tools']['graph']}"],
         ["settings", f"{score['settings']}, seed {score['seed']}"],
     ]
 

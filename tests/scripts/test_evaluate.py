@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
 
 def rollouts(folder: Path) -> list[Graded]:
     return from_table(pq.read_table(folder / "rollouts.parquet"), Graded)
+
+
+OPEN = ("breakdown", "calls", "errors", "failures", "pass_at_k", "all_right_at_k", "majority_at_k")
+"""What stands in them goes by names of the data's: groups, kinds of error, roles, numbers of attempts."""
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield key
+        yield from keys_of(item) if key not in OPEN else ()
 
 
 def asked(dataset: Path, url: str) -> list[str]:
@@ -116,6 +127,22 @@ def test_the_reports_say_it_in_words_and_need_nothing_else(evaluated: Path) -> N
     for needed in ("<svg", "95 % interval", "How to get this score again", "NCT0000000", "simulator@fp_sim"):
         assert needed in page
     assert "<script" not in page and "http://" not in page and "src=" not in page
+    score = json.loads((evaluated / "score.json").read_text())
+    tools = score["tools"]
+    for rests_on in (
+        score["model"]["fingerprint"], score["prompt"]["hash"], ", ".join(tools["names"]), tools["snapshot"], tools["graph"],
+        score["settings"], score["dataset"]["sha256"],
+    ):  # fmt: skip
+        assert rests_on and rests_on in told and rests_on in page
+    assert score["prompt"]["system"].splitlines()[-1] in page
+
+
+def test_the_documentation_explains_every_number(evaluated: Path) -> None:
+    told = (ROOT / "docs" / "evaluation.md").read_text()
+    score, speed = (json.loads((evaluated / name).read_text()) for name in ("score.json", "speed.json"))
+    seldom = {"f1", "agreement", "kappa", "changed", "agreed", "bootstrap", "cost_usd_per_right_answer"}
+    keys = {*keys_of(score), *keys_of(speed), *keys_of(speed["calls"]["agent, simulator"]), *score["errors"], *seldom}
+    assert sorted(key for key in keys if f"`{key}`" not in told) == []
 
 
 def test_a_replay_asks_nobody_and_gives_the_score_byte_for_byte(evaluated: Path, dataset: Path, tmp_path: Path) -> None:

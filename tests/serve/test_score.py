@@ -115,10 +115,14 @@ def test_markdown_warns_and_keeps_its_tables_whole() -> None:
     facts = {
         "dataset": {"title": "T|x", "version": "1", "file": "f", "sha256": "", "questions_hash": "h",
                     "source": "s", "licence": "l", "notes": ["N."]},
-        "model": {"fingerprint": "", "policy": "scripted", "temperature": 0.7}, "judge": {"fingerprint": "", "style": "base"},
-        "prompt": {"hash": "p"}, "tools": {"names": ["search"], "search": "local", "snapshot": ""}, "settings": "s", "seed": 0,
+        "model": {"fingerprint": "", "policy": "scripted", "temperature": 0.7, "max_tokens": 2048},
+        "judge": {"fingerprint": "", "style": "base"},
+        "prompt": {"hash": "p"}, "tools": {"names": ["search"], "search": "local", "snapshot": "", "graph": "g1"},
+        "settings": "s", "seed": 0,
     }  # fmt: skip
-    told = markdown({**facts, **score_of(evaluation(failed=1))}, {"calls": {"agent": {"p50": 1.0, "p95": 2.0}}})
+    agreement = {"rollouts": 8, "agreed": 0.75, "kappa": 0.5, "changed": {"unknown → wrong": 2}}
+    told = markdown({**facts, **score_of(evaluation(failed=1)), "agreement": agreement}, {"calls": {"agent": {"p50": 1.0, "p95": 2.0}}})
     assert "> **Incomplete:** 1 rollouts failed" in told and "> N." in told and "T\\|x" in told
     assert "For 12.5 % of the attempts nobody could tell" in told and "judge=model asks a model" in told
     assert "hang together in 3 clusters" in told and "| seconds per model call (agent) | – | 1.00 | 2.00 |" in told
+    assert "| Cohen's κ | 0.500 |" in told and "| unknown → wrong | 2 |" in told and "date not stated, graph g1" in told
