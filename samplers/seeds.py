@@ -115,3 +115,5 @@ def _json(path: Path, text: str, line: int) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(path, f"is not JSON: {error.msg} at column {error.colno}", ONE_FORM, line + error.lineno - 1) from None
+    except (ValueError, RecursionError) as error:  # lists in lists in lists, a number of thousands of digits
+        raise InputError(path, f"cannot be read as JSON: {error}"[:200], ONE_FORM, line) from None

@@ -68,7 +68,7 @@ def _json(call: ToolCall) -> str:
     """The arguments as JSON: as written when they are, else as a string."""
     try:
         json.loads(call.arguments or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return json.dumps(call.arguments)
     return call.arguments or "{}"
 
@@ -76,7 +76,7 @@ def _json(call: ToolCall) -> str:
 def _call(text: str) -> ToolCall:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         named = _NAME.search(text)
         return ToolCall(id="", name=named[1] if named else "tool_call", arguments=text)
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):

@@ -149,6 +149,8 @@ def read_arguments(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         values = json.loads(text or "{}")
     except json.JSONDecodeError as error:
         raise ArgumentError(f"The arguments are not valid JSON ({error.msg} at character {error.pos}). {_expected(schema)}") from None
+    except (ValueError, RecursionError) as error:  # lists in lists in lists, a number of thousands of digits
+        raise ArgumentError(f"The arguments cannot be read ({error}). {_expected(schema)}"[:400]) from None
     if not isinstance(values, dict):
         raise ArgumentError(f"The arguments must be a JSON object. {_expected(schema)}")
     properties, required = schema["properties"], schema.get("required", ())

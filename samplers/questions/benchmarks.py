@@ -123,6 +123,8 @@ def _json(file: Path, text: str, line: int | None) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(file, f"is not JSON: {error.msg} (column {error.colno})", REMEDY, line or error.lineno) from None
+    except (ValueError, RecursionError) as error:  # lists in lists in lists, a number of thousands of digits
+        raise InputError(file, f"cannot be read as JSON: {error}"[:200], REMEDY, line) from None
 
 
 def _object(file: Path, value: Any, line: int | None) -> Mapping[str, Any]:

@@ -90,6 +90,8 @@ def _json(path: Path, number: int, text: bytes) -> Any:
         raise InputError(path, "is not UTF-8", "save the file as UTF-8", number) from None
     except json.JSONDecodeError as error:
         raise InputError(path, f"is not JSON: {error.msg} at column {error.colno}", FORM, number) from None
+    except (ValueError, RecursionError) as error:  # lists in lists in lists, a number of thousands of digits
+        raise InputError(path, f"cannot be read as JSON: {error}"[:200], FORM, number) from None
 
 
 def _mapping(path: Path, number: int, value: Any) -> Mapping[str, Any]:

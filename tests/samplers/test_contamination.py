@@ -97,7 +97,12 @@ def test_every_format_and_naming_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
-    [("a.jsonl", '{"question": "x"}\noops', "is not JSON"), ("a.jsonl", "[1]", "no JSON object"), ("a.json", "{", "is not JSON")],
+    [
+        ("a.jsonl", '{"question": "x"}\noops', "is not JSON"),
+        ("a.jsonl", "[1]", "no JSON object"),
+        ("a.json", "{", "is not JSON"),
+        pytest.param("a.jsonl", "[" * 100_000, "cannot be read", id="deep"),
+    ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, name: str, text: str, problem: str) -> None:
     (tmp_path / name).write_text(text)

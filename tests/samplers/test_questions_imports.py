@@ -44,6 +44,7 @@ def test_questions_and_answers_are_read_and_nothing_is_claimed(tmp_path: Path) -
         ('{"question": "Which?", "answer": true}', "'answer' is no text"),
         ('{"question": "Which?", "answer": "x", "aliases": "y"}', "no list of strings"),
         ('{"question": "Which?", "answer": "x"', "is not JSON"),
+        pytest.param('{"question": "Which?", "hops": ' + "9" * 5000 + "}", "cannot be read as JSON", id="digits"),
         ('["Which?", "x"]', "no JSON object"),
         (b'{"question": "caf\xe9?", "answer": "x"}', "not UTF-8"),
         ('{"question": "First?", "answer": "y"}', "repeats the question of line 1"),

@@ -70,6 +70,7 @@ WRONG = [
     ("s.txt", b"\n \n", None, "is empty", "at least one"),
     ("s.json", b"", None, "is empty", "at least one"),
     ("s.json", b"[]", None, "is empty", "at least one"),
+    pytest.param("s.json", b"[" * 100_000, 1, "cannot be read as JSON", "string", id="s.json-deep"),
     ("s.json", b'["LMNA",\n oops]', 2, "is not JSON", "string"),
     ("s.json", b'{"entity": "LMNA"}', None, "is no JSON list", "first name"),
     ("s.json", b'["LMNA", 3]', None, "item 2 holds no name: 3", "string"),
