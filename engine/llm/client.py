@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from pydantic_core import PydanticSerializationError, to_json
@@ -88,7 +89,7 @@ class HttpChatModel:
             raise _trouble(error, self._endpoint) from error
         return _fingerprint(text if response.status == 200 else "", self._endpoint.model)
 
-    async def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest) -> Coroutine[Any, Any, ChatReply]:
         """Ask when the shared limits allow it, and again after trouble that passes (see `retry.RETRIES`).
 
         Raises:
@@ -97,7 +98,7 @@ class HttpChatModel:
             ConfigError: the endpoint does not know us or the model, or takes no `response_format`.
         """
         call = self._call(request, stream=False)
-        return await with_retries(lambda: self._once(call))
+        return with_retries(lambda: self._once(call))
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta | ChatReply]:
         """The reply in pieces as they come, and at the end the whole of it: for people who watch, since nothing is taped.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 from engine.errors import TroubleError
 from engine.llm.protocol import ChatModel, ChatReply, ChatRequest
 from engine.llm.wire import options
-from engine.records import from_dict, to_dict
 from engine.tape.key import Effect
 from engine.tape.tape import Tape
 
@@ -39,7 +39,7 @@ class TapedChatModel:
         the endpoint's own temperature and completion limit, which fill in what a request leaves open."""
         self._model, self._tape, self._stage, self._fingerprint = model, tape, stage, fingerprint
 
-    async def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest) -> Coroutine[Any, Any, ChatReply]:
         """The reply on the tape, or the model's, written before it is returned.
 
         Raises:
@@ -50,11 +50,7 @@ class TapedChatModel:
             kind=KIND, stage=self._stage, request=canonical_request(request), fingerprint=self._fingerprint, scope=request.scope
         )
 
-        async def ask() -> dict[str, Any]:
-            return to_dict(await self._model.complete(request))
-
-        reply: ChatReply = from_dict(await self._tape.perform(effect, ask), ChatReply)
-        return reply
+        return self._tape.perform(effect, lambda: self._model.complete(request), ChatReply)
 
 
 def canonical_request(request: ChatRequest) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from engine.records import canonical_json, derive_id
+from engine.records import canonical_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,9 @@ class Effect:
     @property
     def key(self) -> bytes:
         """16 bytes."""
-        request = canonical_json(self.request).encode(errors="backslashreplace").decode()  # a model may write half a surrogate pair
-        return bytes.fromhex(derive_id(self.kind, self.stage, request, self.fingerprint, self.scope, self.ordinal))
+        parts = (self.kind, self.stage, canonical_json(self.request), self.fingerprint, self.scope, str(self.ordinal))
+        text = "\x1f".join(parts).encode(errors="backslashreplace")  # a model may write half a surrogate pair
+        return hashlib.blake2b(text, digest_size=16).digest()
 
     @property
     def label(self) -> dict[str, Any]:

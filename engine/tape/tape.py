@@ -11,10 +11,12 @@ import weakref
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from engine.errors import RejectedError, TroubleError, UserError
-from engine.records import canonical_json
+from engine.records import canonical_json, from_dict, to_dict
 from engine.tape.key import Effect
 from engine.tape.lock import claimed, lock_for_writing, open_claims
 from engine.tape.lookup import Lookup
@@ -25,8 +27,14 @@ from engine.tape.segment import FAILURE, REPLY, SegmentWriter
 REFRESH_S = 0.2
 """Rows that start within this time share one look at the other writers' segments: a reply is at most this stale."""
 
-Performed = tuple[bytes, int]
-"""Body and flag, as written."""
+
+class Performed(NamedTuple):
+    """An effect as it is written."""
+
+    body: bytes
+    flag: int
+    made: Any = None
+    """The record that `act` made just now; None: read the body."""
 
 
 class TapeMode(StrEnum):
@@ -119,18 +127,19 @@ class Tape:
         self._writer = self._claims = self._lookup = self._objects = None
         self._putting = {}
 
-    async def perform(self, effect: Effect, act: Callable[[], Awaitable[Any]]) -> Any:
+    async def perform(self, effect: Effect, act: Callable[[], Awaitable[Any]], cls: type[Any] | None = None) -> Any:
         """The reply to `effect`: replayed when it is on the tape, else performed by `act` and written first.
 
         Args:
-            act: performs the effect; its result is JSON-ready. Concurrent equal effects perform it once.
+            act: performs the effect. Concurrent equal effects perform it once.
+            cls: the frozen dataclass that the reply is, given as it was made; None: it is JSON-ready, and given as it reads back.
 
         Raises:
             TroubleError, RejectedError: what `act` raised, now or when it was recorded; or `tape_miss` in replay.
             UserError: the reply cannot be written; every earlier one is kept.
         """
         if self.mode == TapeMode.OFF:
-            return _give(*await _encode(effect, act))
+            return _give(await self._pay(b"", effect, act, cls), cls)
         key = effect.key
         found = self._opened().get(key, failures=self.mode == TapeMode.REPLAY)
         if found is None and self.mode == TapeMode.REPLAY:
@@ -138,9 +147,9 @@ class Tape:
         if found is None and self._is_stale:
             await self._catch_up()  # a look at the folder costs less than any call
             found = self._opened().get(key, failures=False)
-        return _give(*(found or await self._once(key, effect, act)))
+        return _give(Performed(*found) if found else await self._once(key, effect, act, cls), cls)
 
-    async def _once(self, key: bytes, effect: Effect, act: Callable[[], Awaitable[Any]]) -> Performed:
+    async def _once(self, key: bytes, effect: Effect, act: Callable[[], Awaitable[Any]], cls: type[Any] | None) -> Performed:
         """Perform an effect unless another task of this process does, and then wait for its reply."""
         while key in self._flying:
             found = await asyncio.shield(self._flying[key])
@@ -150,7 +159,7 @@ class Tape:
             raise self._unwritable
         future = self._flying[key] = asyncio.get_running_loop().create_future()
         try:
-            performed = await (self._pay(key, effect, act) if effect.scope else self._pay_first(key, effect, act))
+            performed = await (self._pay if effect.scope else self._pay_first)(key, effect, act, cls)
             future.set_result(performed)
             return performed
         except asyncio.CancelledError:
@@ -163,12 +172,19 @@ class Tape:
         finally:
             del self._flying[key]
 
-    async def _pay(self, key: bytes, effect: Effect, act: Callable[[], Awaitable[Any]]) -> Performed:
-        body, flag = await _encode(effect, act)
-        self._write(key, body, flag)
-        return body, flag
+    async def _pay(self, key: bytes, effect: Effect, act: Callable[[], Awaitable[Any]], cls: type[Any] | None) -> Performed:
+        try:
+            made = await act()
+            performed = Performed(_record(effect, made), REPLY, made) if cls else Performed(_json(effect, {"reply": made}), REPLY)
+        except (TroubleError, RejectedError) as error:
+            kind = "trouble" if isinstance(error, TroubleError) else "rejected"
+            told = {"class": kind, "cause": error.cause, "detail": error.detail}
+            performed = Performed(_json(effect, {"error": told}), FAILURE)
+        if self.mode == TapeMode.RECORD:
+            self._write(key, performed.body, performed.flag)
+        return performed
 
-    async def _pay_first(self, key: bytes, effect: Effect, act: Callable[[], Awaitable[Any]]) -> Performed:
+    async def _pay_first(self, key: bytes, effect: Effect, act: Callable[[], Awaitable[Any]], cls: type[Any] | None) -> Performed:
         """Pay for an effect that rows of other processes may want too, unless one of them has done so or is about to."""
         if self._claims is None and self._objects is None:
             self._claims = open_claims(Path(self.folder))
@@ -176,7 +192,8 @@ class Tape:
         async with claimed(self._claims, key):
             if self._claims is not None:
                 self._look()
-            return self._opened().get(key, failures=False) or await self._pay(key, effect, act)
+            found = self._opened().get(key, failures=False)
+            return Performed(*found) if found else await self._pay(key, effect, act, cls)
 
     async def _catch_up(self) -> None:
         """`refresh`, without holding up other rows while an object store is asked."""
@@ -256,21 +273,25 @@ def _rebuild(folder: str, mode: TapeMode, fsync: bool) -> Tape:
     return Tape(folder, mode, fsync=fsync)
 
 
-async def _encode(effect: Effect, act: Callable[[], Awaitable[Any]]) -> Performed:
-    try:
-        told, flag = {"reply": await act()}, REPLY
-    except (TroubleError, RejectedError) as error:
-        kind = "trouble" if isinstance(error, TroubleError) else "rejected"
-        told, flag = {"error": {"class": kind, "cause": error.cause, "detail": error.detail}}, FAILURE
+def _json(effect: Effect, told: dict[str, Any]) -> bytes:
     # Pages hold halves of surrogate pairs now and then; json.loads reads them back the same way.
-    return canonical_json({"effect": effect.label} | told).encode(errors="surrogatepass"), flag
+    return canonical_json({"effect": effect.label} | told).encode(errors="surrogatepass")
 
 
-def _give(body: bytes, flag: int) -> Any:
+def _record(effect: Effect, made: Any) -> bytes:
+    try:
+        return to_json({"effect": effect.label, "reply": made})  # a fifth of the time
+    except PydanticSerializationError:  # it takes no such halves
+        return _json(effect, {"reply": to_dict(made)})
+
+
+def _give(performed: Performed, cls: type[Any] | None) -> Any:
     """Hand a reply to the row in hand, or raise the error that stands for it."""
-    note(body)
-    value = json.loads(body.decode(errors="surrogatepass"))
-    if flag == REPLY:
-        return value["reply"]
+    note(performed.body)
+    if performed.made is not None:
+        return performed.made
+    value = json.loads(performed.body.decode(errors="surrogatepass"))
+    if performed.flag == REPLY:
+        return from_dict(value["reply"], cls) if cls else value["reply"]
     error = value["error"]
     raise (TroubleError if error["class"] == "trouble" else RejectedError)(error["cause"], error["detail"])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.config import EndpointConfig
 from engine.errors import TroubleError
 from engine.limits.limiter import Unlimited
 from engine.llm.client import HttpChatModel
-from engine.llm.protocol import CallRequest, ChatReply, ChatRequest
+from engine.llm.protocol import CallRequest, ChatReply, ChatRequest, Choice, TokenLogprob
 from engine.llm.simulator import Simulator, serve_simulator
 from engine.llm.taped import Absent, TapedChatModel, canonical_request
+from engine.tape.seen import digests_seen
 from engine.tape.survey import export
 from engine.tape.tape import Tape, TapeMode
 
@@ -73,6 +78,46 @@ async def test_equal_questions_of_one_scope_are_asked_once(tmp_path: Path) -> No
     assert line["effect"] == {"kind": "model", "stage": "rollout", "fingerprint": "m@1", "scope": "q-1/0/0", "ordinal": 0}
 
 
+TEXT = st.text(st.sampled_from('aé😀"\\\n\0\ud83d'), max_size=6)
+"""With half a surrogate pair, which is no UTF-8."""
+NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+CHOICE = {
+    "content": TEXT,
+    "tool_calls": st.lists(st.builds(CallRequest, id=TEXT, name=TEXT, arguments=TEXT), max_size=2).map(tuple),
+    "finish_reason": TEXT,
+    "reasoning": TEXT,
+    "refusal": TEXT,
+    "logprobs": st.lists(
+        st.builds(TokenLogprob, token=TEXT, logprob=NUMBER, top=st.lists(st.tuples(TEXT, NUMBER), max_size=2).map(tuple)), max_size=2
+    ).map(tuple),
+}
+TOKENS = st.integers(0, 2**53)
+REPLIES = st.builds(
+    ChatReply, **CHOICE, prompt_tokens=TOKENS, completion_tokens=TOKENS, others=st.lists(st.builds(Choice, **CHOICE), max_size=2).map(tuple)
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(reply=REPLIES)
+def test_a_replay_gives_exactly_what_the_model_said(reply: ChatReply) -> None:
+    """The first time a reply is handed on as it came, and not read back from the tape: the two must be the same."""
+
+    class Saying:
+        async def complete(self, request: ChatRequest) -> ChatReply:
+            return reply
+
+    async def given_by(folder: str, mode: TapeMode) -> tuple[ChatReply, list[str]]:
+        tape = opened(Path(folder), mode)
+        with digests_seen() as digests:
+            told = await TapedChatModel(Saying(), tape, "rollout", "m").complete(REQUEST)
+        tape.close()
+        return told, digests
+
+    with tempfile.TemporaryDirectory() as folder:
+        first, again, untaped = (asyncio.run(given_by(folder, mode)) for mode in (TapeMode.RECORD, TapeMode.REPLAY, TapeMode.OFF))
+    assert first == again == untaped and first[0] == reply and len(first[1]) == 1
+
+
 def test_what_is_not_set_is_not_in_the_key() -> None:
     assert canonical_request(ChatRequest(messages=({"role": "user", "content": "x"},), scope="s")) == {
         "messages": ({"role": "user", "content": "x"},)
@@ -104,7 +149,7 @@ async def test_neither_scope_nor_key_leaves_for_where_it_does_not_belong(tmp_pat
     monkeypatch.setenv("HOPFORGE_TEST_KEY", "sk-very-secret")
     bodies: list[str] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.StreamResponse:
         bodies.append(await request.text())
         assert request.headers["Authorization"] == "Bearer sk-very-secret"
         return await simulator.complete(request)
