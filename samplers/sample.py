@@ -41,7 +41,7 @@ class SampleStage(Stage[Seed, Subgraph]):
     async def attempt(self, record: Seed, ordinal: int, rng: random.Random) -> Subgraph:
         """Find the seed's entity, draw, and write the draw in ids. Of several bearers of a name the best connected comes first."""
         graph = self._graph or self._shared.get()
-        bearers = _bearers(graph, record.name)
+        bearers = bearers_of(graph, record.name)
         start = bearers[ordinal % len(bearers)]
         draw = self._strategy.draw(graph, start, self._config.size, self._config.hub_degree, rng)
         if len(draw.nodes) < SMALLEST:
@@ -60,7 +60,12 @@ class SampleStage(Stage[Seed, Subgraph]):
         )
 
 
-def _bearers(graph: Graph, name: str) -> list[int]:
+def bearers_of(graph: Graph, name: str) -> list[int]:
+    """Entities that a seed may stand for, the best connected first.
+
+    Raises:
+        RejectedError: `unknown_seed` (nobody bears the name; names the nearest), `seed_too_isolated` (nobody who may be a clue).
+    """
     found = graph.find(name)
     if not found:
         near = ", ".join(f"'{other}'" for other in graph.nearest_names(name)) or "none"

@@ -52,7 +52,6 @@ from samplers.records import Question
 from scripts.funnel import make_console
 from scripts.live import Live, typed
 from scripts.models import Models, open_models
-from scripts.score.evaluated import Evaluated, read_evaluated
 from scripts.score.facts import facts_of, speed_of
 from scripts.score.page import write_page
 from scripts.settings import CONF, claim_settings, guard, plain_values, read_config, resolve_run_dir, write_manifest
@@ -61,6 +60,7 @@ from serve.evals.benchmarks.own import is_run
 from serve.evals.benchmarks.registry import BENCHMARKS, find_benchmark
 from serve.evals.comparison import cohens_kappa
 from serve.evals.config import EvaluateSettings
+from serve.evals.evaluated import Evaluated, read_evaluated
 from serve.evals.grade import GradeStage
 from serve.evals.records import Graded
 from serve.evals.report import headline_rows, in_words, markdown

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
 
 from agents.config import PolicyConfig
-from agents.curate.tokens import TokenCounter
-from agents.loop import Agent
-from agents.policies.llm import LlmPolicy
-from agents.policies.policy import Decision, Policy
-from agents.records import Message
-from agents.tools.tool import Tool, ToolError, wire_schema
+from agents.tools.tool import Tool
 from engine.config import EndpointConfig
 from engine.errors import RejectedError, TroubleError
 from engine.llm.protocol import ChatModel
-from engine.records import derive_id
+from serve.evals.live import Spent, play
 from serve.runs.reading import printable
 
 SHOWN = 600
@@ -31,70 +23,27 @@ SHOWN = 600
 PROMPT = "question> "
 
 
-@dataclass
-class Spent:
-    """What an answer has taken so far."""
+class Terminal:
+    """See `serve.evals.live.Audience`."""
 
-    endpoint: EndpointConfig
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    model_calls: int = 0
-    sources: dict[str, None] = field(default_factory=dict)
-    """Pages opened and entities looked up, in order."""
-    begun: float = field(default_factory=time.monotonic)
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
-    def add(self, decision: Decision) -> None:
-        """One more model call."""
-        self.prompt_tokens += decision.prompt_tokens
-        self.completion_tokens += decision.completion_tokens
-        self.model_calls += decision.model_calls
+    def thinks(self, text: str) -> None:
+        """See `Audience`."""
+        self._console.print(escape(printable(text)), highlight=False)
 
-    @property
-    def told(self) -> str:
-        """In a line."""
-        usd = (self.prompt_tokens * self.endpoint.usd_per_1m_input + self.completion_tokens * self.endpoint.usd_per_1m_output) / 1e6
-        priced = self.endpoint.usd_per_1m_input or self.endpoint.usd_per_1m_output
-        cost = f"US$ {usd:.4f}" if priced else "no price is set"
-        tokens = f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens"
-        return f"{self.model_calls} model calls, {tokens}, {cost}, {time.monotonic() - self.begun:.1f} s"
+    def calls(self, tool: str, arguments: str) -> None:
+        """See `Audience`."""
+        self._console.print(f"[cyan]→ {tool}[/cyan] {escape(printable(arguments))}", highlight=False)
 
-
-class ShownPolicy:
-    """A policy whose messages are shown as they come."""
-
-    def __init__(self, policy: Policy, console: Console, spent: Spent) -> None:
-        self._policy, self._console, self._spent = policy, console, spent
-
-    async def decide(self, messages: Sequence[Message], turn: int, final: bool) -> Decision:
-        """See `Policy.decide`."""
-        decision = await self._policy.decide(messages, turn, final)
-        self._spent.add(decision)
-        if decision.message.content:
-            self._console.print(escape(printable(decision.message.content.strip())), highlight=False)
-        return decision
-
-
-class ShownTool:
-    """A tool whose calls and results are shown as they come."""
-
-    def __init__(self, tool: Tool, console: Console, spent: Spent) -> None:
-        self._tool, self._console, self._spent = tool, console, spent
-        self.name, self.description, self.parameters = tool.name, tool.description, tool.parameters
-
-    async def call(self, arguments: Mapping[str, Any]) -> str:
-        """See `Tool.call`."""
-        spelled = printable(json.dumps(arguments, ensure_ascii=False))
-        self._console.print(f"[cyan]→ {self.name}[/cyan] {escape(spelled)}", highlight=False)
-        try:
-            text = await self._tool.call(arguments)
-        except ToolError as error:
-            self._console.print(f"[red]  {escape(printable(str(error)))}[/red]", highlight=False)
-            raise
-        if found := arguments.get("url") or arguments.get("entity"):
-            self._spent.sources[str(found)] = None
+    def reads(self, tool: str, text: str, *, failed: bool) -> None:
+        """See `Audience`."""
+        if failed:
+            self._console.print(f"[red]  {escape(printable(text))}[/red]", highlight=False)
+            return
         cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
         self._console.print(f"[dim]{escape(printable(cut))}[/dim]", highlight=False)
-        return text
 
 
 @dataclass(frozen=True)
@@ -126,9 +75,7 @@ class Live:
         Raises:
             TroubleError, RejectedError: the model did not answer.
         """
-        tools = [ShownTool(tool, self.console, spent) for tool in self.tools]
-        policy = LlmPolicy(self.model, [wire_schema(tool) for tool in tools], derive_id("live", question), 0, self.config)
-        rollout = await Agent(ShownPolicy(policy, self.console, spent), tools, self.config, TokenCounter()).run(question)
+        rollout = await play(question, self.model, self.tools, self.config, Terminal(self.console), spent)
         answer = rollout.final_answer
         told = f"[bold green]{escape(printable(answer))}[/bold green]" if answer else f"[yellow]no answer ({rollout.stop})[/yellow]"
         self.console.print(f"\n{told}", highlight=False)

@@ -21,8 +21,8 @@ from engine.errors import ConfigError, InputError
 from engine.records import derive_id, derive_rng
 from scripts.marks import Command, Mark, form, page, read_marks
 from scripts.report.markup import Html, tag
-from scripts.score.evaluated import read_evaluated
 from serve.evals.comparison import cohens_kappa
+from serve.evals.evaluated import read_evaluated
 from serve.evals.records import Graded
 from serve.evals.score import answer_key
 

@@ -30,9 +30,9 @@ from engine.errors import InputError, UserError
 from engine.ledger import REJECTIONS, Ledger
 from engine.records import Rejection, derive_id, from_table
 from engine.storage import Storage
-from samplers.records import Atom, AtomKind, Certificate, Question
+from samplers.records import Certificate, Question
 from scripts.arguments import parse_arguments
-from serve.runs.reading import open_run, path_in_words, printable, read_columns
+from serve.runs.reading import atom_in_words, open_run, path_in_words, printable, read_columns
 
 DOUBLES = f"{REJECTIONS}/deduplicate.parquet"
 """What the barrier after the last stage dropped, by training row."""
@@ -227,18 +227,6 @@ def _print_proof(console: Console, question: Question, certificate: Certificate)
         _pair(console, "path" if number == 1 else "", f"{number}. {step}")
     evidence = f"{len(certificate.evidence)} facts as evidence, at least {certificate.min_candidates} answers without any clue"
     _pair(console, "proof", f"{certificate.world.value} world, {evidence}, graph {certificate.graph_hash[:8]}")
-
-
-def atom_in_words(atom: Atom, names: dict[str, str]) -> str:
-    """One statement of a query: `?a —treats→ heart failure`, `1980 ≤ approval_year of ?x ≤ 1999`."""
-    subject = names.get(atom.subject, atom.subject)
-    if atom.kind == AtomKind.EDGE:
-        return f"{subject} —{atom.predicate}→ {names.get(atom.object, atom.object)}"
-    if atom.kind == AtomKind.EQUALS:
-        return f"{atom.predicate} of {subject} = {atom.value}"
-    low = "" if atom.low is None else f"{atom.low:g} ≤ "
-    high = "" if atom.high is None else f" ≤ {atom.high:g}"
-    return f"{low}{atom.predicate} of {subject}{high}"
 
 
 def _alike(one: str, other: str) -> int:

@@ -14,14 +14,23 @@ import importlib.util
 import logging
 import socket
 import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
 
 import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from engine.config import parse
 from engine.errors import ConfigError, UserError
-from scripts.settings import CONF, guard, plain_values
+from scripts.settings import CONF, check_overrides, guard, plain_values, read_settings
 from serve.studio.config import StudioConfig
+
+ONE_AT_A_TIME = threading.Lock()
 
 
 def main() -> None:
@@ -52,7 +61,7 @@ def run(config: StudioConfig) -> None:
     from serve.studio.app import build
     from serve.studio.studio import Studio
 
-    application = build(Studio(config))
+    application = build(Studio(config, compose_synthesis))
     with listen(config.host, config.port) as server:
         host, port = f"[{config.host}]" if ":" in config.host else config.host, server.getsockname()[1]
         print(f"studio on http://{host}:{port}/ (Ctrl-C ends it; runs it started go on)", flush=True)
@@ -60,6 +69,22 @@ def run(config: StudioConfig) -> None:
             uvicorn.Server(uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=2)).run(
                 sockets=[server]
             )
+
+
+def compose_synthesis(overrides: Sequence[str]) -> dict[str, Any]:
+    """What `scripts.synthesize` makes of its arguments, checked as it does; one at a time, for Hydra keeps its state globally.
+
+    Raises:
+        ConfigError: names the key, what is wrong, and the remedy.
+    """
+    with ONE_AT_A_TIME:
+        GlobalHydra.instance().clear()
+        try:
+            check_overrides(overrides, "synthesize")
+            with initialize_config_dir(str(CONF), version_base=None):
+                return read_settings(compose("synthesize", list(overrides)))[1]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError("overrides", str(error).partition("\n")[0], "see the comments in conf/ for what a key takes") from None
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -98,7 +98,9 @@ class Progress:
         """One line: totals of the leg so far; of the calls also rate and latency in the last `WINDOW_S` or more."""
         self._written_s = elapsed
         stages = {stage: seen.as_dict() for stage, seen in tallies.items()}
-        line: dict[str, Any] = {"time": time.time(), "elapsed_s": round(elapsed, 3), "stages": stages}
+        eta = eta_seconds(self._stages, tallies, self._total, elapsed)
+        line: dict[str, Any] = {"time": time.time(), "elapsed_s": round(elapsed, 3), "total": self._total, "stages": stages}
+        line["eta_s"] = None if eta is None else round(eta, 1)
         if calls:
             now = _summed(calls)
             while len(self._window) > 1 and self._window[1][0] <= elapsed - WINDOW_S:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -48,8 +49,28 @@ HOPELESS = 99
 """Failures that a try counts for which found nothing to begin with: the paradigm does not suit the subgraph."""
 
 
-def build(clues: Clues, config: QuestionConfig, rng: random.Random, finish: Callable[[Certificate], T]) -> T:
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One query that was tried."""
+
+    paradigm: Paradigm
+    level: int
+    """Of obfuscation, from 0."""
+    ended: RejectedError | None
+    """None: it was proved and finished."""
+
+
+def unwatched(tried: Try) -> None:
+    """Nobody looks on."""
+
+
+def build(
+    clues: Clues, config: QuestionConfig, rng: random.Random, finish: Callable[[Certificate], T], watch: Callable[[Try], None] = unwatched
+) -> T:
     """`finish(certificate)` of the first try that is proved and that `finish` does not reject.
+
+    Args:
+        watch: told of every try as it ends; has no say.
 
     Raises:
         RejectedError: no try succeeded; the cause is the one that came furthest, the detail counts them all.
@@ -60,16 +81,21 @@ def build(clues: Clues, config: QuestionConfig, rng: random.Random, finish: Call
     for _ in range(config.attempts):
         paradigm = _draw(config, failed, rng)
         level = min(level + 1, HIGHEST)
+        tried = level - 1
         try:
-            certificate = certified(clues.graph, PARADIGMS[paradigm](clues, level - 1, config, rng), config)
+            certificate = certified(clues.graph, PARADIGMS[paradigm](clues, tried, config, rng), config)
             reached = difficulty(clues.graph, certificate)
             if not least <= reached < below:
                 level = level + STRIDE if reached < least else max(0, level - STRIDE)
                 raise RejectedError(QuestionCause.OUTSIDE_BAND, f"difficulty {reached:g} is not within {least:g} and {below:g}")
-            return finish(certificate)
+            finished = finish(certificate)
         except RejectedError as error:
+            watch(Try(paradigm, tried, error))
             ends.append(error)
             failed[paradigm] += HOPELESS if error.cause == QuestionCause.NO_USABLE_CLUE else 1
+        else:
+            watch(Try(paradigm, tried, None))
+            return finished
     causes = Counter(end.cause for end in ends)
     best = next((end for cause in FURTHEST for end in ends if end.cause == cause), ends[-1])
     tally = ", ".join(f"{cause} {causes[cause]}×" for cause in FURTHEST if causes[cause])

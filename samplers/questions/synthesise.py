@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import ClassVar
 
 from engine.errors import ConfigError, RejectedError, nearest
@@ -12,7 +13,7 @@ from engine.stage import Stage
 from samplers.config import QuestionConfig
 from samplers.graph.names import normalise
 from samplers.graph.store import Graph
-from samplers.questions.build import build
+from samplers.questions.build import Try, build, unwatched
 from samplers.questions.cheat_sheet import cheat_sheet
 from samplers.questions.clues import Clues
 from samplers.questions.difficulty import band, difficulty
@@ -33,11 +34,11 @@ class QuestionStage(Stage[Subgraph, Question]):
     takes: ClassVar[type[Record]] = Subgraph
     makes: ClassVar[type[Record]] = Question
 
-    def __init__(self, graph: Shared[Graph], config: QuestionConfig) -> None:
-        """Raises: ConfigError: a paradigm weight is unknown or negative, or all are zero; a band of difficulty is empty."""
+    def __init__(self, graph: Shared[Graph], config: QuestionConfig, watch: Callable[[Try], None] = unwatched) -> None:
+        """`watch` is told of every try. Raises: ConfigError: a paradigm weight is unknown, negative or all are zero; an empty band."""
         _check_weights(config)
         _check_band(config)
-        self._shared, self._config = graph, config
+        self._shared, self._config, self._watch = graph, config, watch
 
     async def open(self) -> None:
         """Map the graph into this process."""
@@ -51,7 +52,7 @@ class QuestionStage(Stage[Subgraph, Question]):
             RejectedError: none did.
         """
         clues = Clues(self._graph, record, self._naming, self._config.reach)
-        return build(clues, self._config, rng, lambda certificate: self._worded(certificate, record, ordinal, rng))
+        return build(clues, self._config, rng, lambda certificate: self._worded(certificate, record, ordinal, rng), self._watch)
 
     def _worded(self, certificate: Certificate, record: Subgraph, ordinal: int, rng: random.Random) -> Question:
         graph = self._graph

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -138,13 +138,13 @@ def read_material(run_dir: str) -> tuple[Storage, Material]:
     index = Ledger(storage).index()
     questions = [row for name in storage.list("questions", ".parquet") for row in _rows(storage, name, Question)]
     manifest = json.loads(storage.read("manifest.json")) if storage.exists("manifest.json") else None
-    losses = _losses(storage, index)
+    losses = read_losses(storage, index)
     return storage, Material(
         name=PurePosixPath(storage.root).name,
         config=config,
         graph=str(yaml.safe_load(storage.read("schema.yaml")).get("name", "graph")) if storage.exists("schema.yaml") else "graph",
         manifest=manifest,
-        steps=_told_steps(manifest["counts"]["steps"]) if manifest else _counted_steps(index, losses, len(questions)),
+        steps=told_steps(manifest["counts"]["steps"]) if manifest else _counted_steps(index, losses, len(questions)),
         losses=losses,
         questions=questions,
         rollouts=_rollouts(storage, {question.id for question in questions}),
@@ -161,7 +161,8 @@ def _rows(storage: Storage, name: str, cls: type[Any]) -> list[Any]:
     return from_table(pq.read_table(io.BytesIO(storage.read(name))), cls)
 
 
-def _told_steps(told: Mapping[str, Mapping[str, Any]]) -> list[Step]:
+def told_steps(told: Mapping[str, Mapping[str, Any]]) -> list[Step]:
+    """The funnel of a finished run, from its manifest."""
     ordered = [*(name for name in MAKES if name in told), *(name for name in told if name not in MAKES)]
     return [Step(name, **{key: told[name][key] for key in ("attempts", "rows", "rejected", "failed", "causes")}) for name in ordered]
 
@@ -180,21 +181,27 @@ def _counted_steps(index: Index, losses: Sequence[Loss], kept: int) -> list[Step
     return steps
 
 
-def _losses(storage: Storage, index: Index) -> list[Loss]:
-    """Why attempts gave no row, in the order of the steps, most frequent first."""
-    found: dict[tuple[str, str], Loss] = {}
+def read_losses(storage: Storage, index: Index) -> list[Loss]:
+    """Why attempts gave no row; see `group_losses`."""
+    endings: list[Ending] = []
     for step in MAKES:
         ids = index.entries(step)
-        endings: list[Ending] = [*index.rejections(step, ids), *index.failures(step, ids)]
-        if storage.exists(f"{REJECTIONS}/{step}.parquet"):
+        endings += [*index.rejections(step, ids), *index.failures(step, ids)]
+        if step in BARRIERS and storage.exists(f"{REJECTIONS}/{step}.parquet"):
             endings += _rows(storage, f"{REJECTIONS}/{step}.parquet", Rejection)
-        for ending in endings:
-            loss = found.setdefault((step, ending.cause), Loss(step, ending.cause, isinstance(ending, Rejection)))
-            loss.count += 1
-            if len(loss.examples) < EXAMPLES:
-                loss.examples.append(ending)
-    order = list(MAKES)
-    return sorted(found.values(), key=lambda loss: (order.index(loss.step), -loss.count, loss.cause))
+    return group_losses(endings)
+
+
+def group_losses(endings: Iterable[Ending]) -> list[Loss]:
+    """Causes with their first examples, in the order of the steps, most frequent first."""
+    found: dict[tuple[str, str], Loss] = {}
+    for ending in endings:
+        loss = found.setdefault((ending.stage, ending.cause), Loss(ending.stage, ending.cause, isinstance(ending, Rejection)))
+        loss.count += 1
+        if len(loss.examples) < EXAMPLES:
+            loss.examples.append(ending)
+    order = [*MAKES]
+    return sorted(found.values(), key=lambda loss: (order.index(loss.step) if loss.step in order else len(order), -loss.count, loss.cause))
 
 
 def _rollouts(storage: Storage, questions: set[str]) -> Rollouts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import yaml
 
 from engine.errors import InputError
 from engine.storage import Storage
-from samplers.records import Question
+from samplers.records import Atom, AtomKind, Question
 
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
@@ -43,6 +43,25 @@ def path_in_words(question: Question) -> list[str]:
     for placeholder in question.placeholders:
         steps = [step.replace(f"[{placeholder.name}]", placeholder.label) for step in steps]
     return steps
+
+
+def atom_in_words(atom: Atom, names: Mapping[str, str]) -> str:
+    """One statement of a query: `?a —treats→ heart failure`, `1980 ≤ approval_year of ?x ≤ 1999`.
+
+    Args:
+        names: entity id → printed name, of the constants.
+    """
+    subject, other = names.get(atom.subject, atom.subject), names.get(atom.object, atom.object)
+    if atom.kind in (AtomKind.EDGE, AtomKind.ANCESTOR, AtomKind.ABSENT):
+        steps = "⁺" if atom.kind is AtomKind.ANCESTOR else ""
+        return f"{'not: ' if atom.kind is AtomKind.ABSENT else ''}{subject} —{atom.predicate}{steps}→ {other}"
+    if atom.kind is AtomKind.LESS:
+        return f"{atom.predicate} of {subject} < {atom.predicate} of {other}"
+    if atom.kind is AtomKind.EQUALS:
+        return f"{atom.predicate} of {subject} = {atom.value}"
+    low = "" if atom.low is None else f"{atom.low:g} ≤ "
+    high = "" if atom.high is None else f" ≤ {atom.high:g}"
+    return f"{low}{atom.predicate} of {subject}{high}"
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,20 @@ class Leg:
 
 def read_legs(data: bytes) -> list[Leg]:
     """The legs in `metrics.jsonl`; a last line torn by a kill is left out."""
-    legs: list[Leg] = []
-    current: list[dict[str, Any]] = []
+    lines = []
     for text in data.decode(errors="replace").splitlines():
         try:
-            line = json.loads(text)
+            lines.append(json.loads(text))
         except json.JSONDecodeError:
             continue
+    return to_legs(lines)
+
+
+def to_legs(lines: Iterable[dict[str, Any]]) -> list[Leg]:
+    """Lines in order of time, parted where another leg begins."""
+    legs: list[Leg] = []
+    current: list[dict[str, Any]] = []
+    for line in lines:
         if current and (line["elapsed_s"] < current[-1]["elapsed_s"] or current[-1]["stages"].keys() - line["stages"].keys()):
             legs.append(_leg(legs, current))
             current = []

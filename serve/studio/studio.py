@@ -8,14 +8,16 @@ from engine.shared import Shared
 from samplers.graph.loader import load_graph
 from samplers.graph.store import Graph
 from serve.studio.config import StudioConfig
+from serve.studio.orders import Compose
 from serve.studio.workspace import Workspace
 
 
 class Studio:
     """One per process; pages hold nothing that another page needs."""
 
-    def __init__(self, config: StudioConfig) -> None:
-        self.config, self.workspace = config, Workspace(config.runs)
+    def __init__(self, config: StudioConfig, compose: Compose) -> None:
+        """`compose`: how the command of a run reads its overrides."""
+        self.config, self.workspace, self.compose = config, Workspace(config.runs), compose
         self._graph: Graph | None = None
         self._one_at_a_time = threading.Lock()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.mark import PAGE, draw, main
-from scripts.score.evaluated import read_evaluated
+from serve.evals.evaluated import read_evaluated
 from tests.scripts.test_compare import QUESTIONS, evaluation
 
 

@@ -13,6 +13,7 @@ from agents.records import Fault, FaultKind, GuidanceLevel, Message, StopReason,
 from engine.records import from_table
 from samplers.records import Atom, AtomKind, Question
 from scripts import show
+from serve.runs.reading import atom_in_words
 from tests.agents.worlds import conversation, trajectory
 from tests.scripts.runs import run
 
@@ -143,12 +144,13 @@ def test_the_verdict_stands_in_the_row(folder: Path, capsys: pytest.CaptureFixtu
 
 def test_atoms_in_words() -> None:
     names = {"d:1": "heart failure"}
+    assert atom_in_words(Atom(kind=AtomKind.EDGE, predicate="treats", subject="?a", object="d:1"), names) == "?a —treats→ heart failure"
     assert (
-        show.atom_in_words(Atom(kind=AtomKind.EDGE, predicate="treats", subject="?a", object="d:1"), names) == "?a —treats→ heart failure"
+        atom_in_words(Atom(kind=AtomKind.RANGE, predicate="year", subject="?x", low=1980, high=1999), names) == "1980 ≤ year of ?x ≤ 1999"
     )
-    assert (
-        show.atom_in_words(Atom(kind=AtomKind.RANGE, predicate="year", subject="?x", low=1980, high=1999), names)
-        == "1980 ≤ year of ?x ≤ 1999"
-    )
-    assert show.atom_in_words(Atom(kind=AtomKind.RANGE, predicate="year", subject="d:1", low=1980), names) == "1980 ≤ year of heart failure"
-    assert show.atom_in_words(Atom(kind=AtomKind.EQUALS, predicate="route", subject="?x", value="oral"), names) == "route of ?x = oral"
+    assert atom_in_words(Atom(kind=AtomKind.RANGE, predicate="year", subject="d:1", low=1980), names) == "1980 ≤ year of heart failure"
+    assert atom_in_words(Atom(kind=AtomKind.EQUALS, predicate="route", subject="?x", value="oral"), names) == "route of ?x = oral"
+    joined = {kind: atom_in_words(Atom(kind=kind, predicate="p", subject="?x", object="d:1"), names) for kind in AtomKind}
+    assert joined[AtomKind.ABSENT] == "not: ?x —p→ heart failure"
+    assert joined[AtomKind.ANCESTOR] == "?x —p⁺→ heart failure"
+    assert joined[AtomKind.LESS] == "p of ?x < p of heart failure"
