@@ -117,15 +117,10 @@ def read_tour(folder: Path) -> TourScores | None:
 
 
 def _groups(test: Sequence[Mapping[str, object]], entities: Sequence[Mapping[str, object]]) -> dict[str, Share]:
-    by_hops = {
-        f"{hops} hop{'s' if hops != 1 else ''}": [row for row in test if row["hops"] == hops] for hops in sorted({_hops(r) for r in test})
-    }
+    lengths = sorted({int(str(row["hops"])) for row in test})
+    by_hops = {f"{hops} hop{'s' if hops != 1 else ''}": [row for row in test if row["hops"] == hops] for hops in lengths}
     named = {"all": test, **by_hops, "new entities": entities}
     return {name: Share(sum(row["outcome"] == RIGHT for row in rows), len(rows)) for name, rows in named.items()}
-
-
-def _hops(row: Mapping[str, object]) -> int:
-    return int(str(row["hops"]))
 
 
 def _averaged(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

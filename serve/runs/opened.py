@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,13 +40,16 @@ class OpenRun:
         self.marks, self.tags = MarkBook(self.storage), TagBook(self.storage)
         self._lock, self._kept = threading.Lock(), _Kept()
 
-    def told(self) -> pa.Table:
+    def told(self, seconds: float = math.inf) -> pa.Table:
         """The questions with what came of them, and with the tags that people gave (`sets.gather`, `tags.overlaid`).
+
+        Args:
+            seconds: for reading trajectories; see `RowIndex.read`.
 
         Raises:
             InputError: a line of the marks or the rules is none.
         """
-        questions, rows, rules, marked = self.questions.read(), self.rows.read(), self.tags.read(), self.marks.read()
+        questions, rows, rules, marked = self.questions.read(), self.rows.read(seconds), self.tags.read(), self.marks.read()
         with self._lock:
             kept = self._kept
             by_mark = any("mark" in rule.where for rule in rules)

@@ -62,6 +62,11 @@ class RowIndex:
             return self._table
 
     @property
+    def now(self) -> pa.Table:
+        """The table as it was read last."""
+        return self._table if self._table is not None else self.read()
+
+    @property
     def damaged(self) -> list[str]:
         """Shards that cannot be read."""
         return sorted(name for shards in self._shards.values() for name in shards.damaged)
@@ -72,7 +77,7 @@ class RowIndex:
         Raises:
             InputError: none of that id was read.
         """
-        table = self._table if self._table is not None else self.read(0)
+        table = self.now
         place = pc.index(table["id"], own).as_py() if len(table) else -1
         if place < 0:
             raise InputError(own[:100], f"is no trajectory of {self._run.name}", "choose one from the list")

@@ -19,6 +19,8 @@ from engine.storage import Storage
 
 BATCH = 64
 """Shards that are made flat together: each call into Arrow costs as much as a shard's worth of rows."""
+BATCH_ROWS = 4_096
+"""Rows decoded at once when one is wanted."""
 PLACES = (pa.field("shard", pa.int32()), pa.field("place", pa.int32()))
 """Of a row: number of its shard in `FlatShards.names`, and its place in there."""
 
@@ -164,7 +166,7 @@ class FlatShards:
 
 
 def read_place(path: Path, place: int) -> pa.Table:
-    """One row of a shard, of which only the row group that holds it is read.
+    """One row of a shard, of which nothing beyond the batch that holds it is read.
 
     Raises:
         InputError: the shard has fewer rows.
@@ -173,6 +175,15 @@ def read_place(path: Path, place: int) -> pa.Table:
         for group in range(shard.num_row_groups):
             rows = shard.metadata.row_group(group).num_rows
             if place < rows:
-                return shard.read_row_group(group, use_threads=False).slice(place, 1)
+                return _of_group(shard, group, place)
             place -= rows
     raise InputError(path.name, "is shorter than it was", "open the page again")
+
+
+def _of_group(shard: pq.ParquetFile, group: int, place: int) -> pa.Table:
+    """Batch by batch: what stands behind the row is not read."""
+    for batch in shard.iter_batches(BATCH_ROWS, row_groups=[group], use_threads=False):
+        if place < len(batch):
+            return pa.Table.from_batches([batch.slice(place, 1)])
+        place -= len(batch)
+    raise InputError("shard", "is shorter than its footer says", "open the page again")

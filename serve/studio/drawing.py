@@ -30,7 +30,7 @@ LABELLED = 15
 FEW = 400
 """Up to so many entities the pointer lights up an entity's neighbours; with thousands that would stutter."""
 LABEL_CHARS = 28
-LINES = 3000
+LINES = 2500
 """More lines than that are a grey sheet, and every move of the picture would paint them all."""
 _HALO = {"textBorderColor": "#ffffff", "textBorderWidth": 3}
 """Around letters, so that lines do not cross them."""

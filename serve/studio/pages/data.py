@@ -33,6 +33,8 @@ VIEWS = ("table", "figures", "compare", "leakage", "export")
 CONDITIONS = ("paradigm", "kind", "hops", "difficulty", "tag", "solved", "rows", "mark")
 """Of a selection, in the order of the page."""
 PER_PAGE = 20
+FIRST_S, MORE_S = 0.4, 2.5
+"""Reading of trajectories before the page shows what there is, and of each later step."""
 NUMBERS = ("hops", "difficulty", "rollouts", "right", "kept")
 
 
@@ -82,10 +84,17 @@ class DataPage:
         with self._panel:
             ui.spinner(size="md")
         await ui.context.client.connected()
+        await self._read(FIRST_S)
+        self._follow = ui.timer(FIRST_S, lambda: self._read(MORE_S), active=not self._run.rows.is_whole)
+
+    async def _read(self, seconds: float) -> None:
+        """What the run has; while more is to come, this is called again."""
         with noted():
-            self._table = await asyncio.to_thread(self._run.told)
-        self._filter_row()
-        await self.refresh()
+            self._table = await asyncio.to_thread(self._run.told, seconds)
+            self._filter_row()
+            await self.refresh()
+            if hasattr(self, "_follow"):
+                self._follow.active = not self._run.rows.is_whole
 
     def _bar(self) -> None:
         words = self._words
@@ -106,6 +115,7 @@ class DataPage:
         found = options(self._table)
         found |= {"difficulty": dict.fromkeys([band for band in BANDS if band != "any"], -1), "mark": dict.fromkeys(MARKS, -1)}
         found |= {"solved": dict.fromkeys(SOLVED, -1), "rows": {"some": -1, "none": -1}}
+        self._filters.clear()
         with self._filters:
             for name in CONDITIONS:
                 chosen = getattr(self._selection, name)
@@ -133,17 +143,18 @@ class DataPage:
         """Choose the questions that are meant, and show the view again. `reread`: tags or marks are others now."""
         with noted():
             if reread:
-                self._table = await asyncio.to_thread(self._run.told)
+                self._table = await asyncio.to_thread(self._run.told, FIRST_S)
             self._places = await asyncio.to_thread(self._choose)
         found, total = len(self._places), len(self._table)
-        self._count.text = self._words("data.count", found=f"{found:,}", total=f"{total:,}")
+        key = "data.count" if self._run.rows.is_whole else "data.count_so_far"
+        self._count.text = self._words(key, found=f"{found:,}", total=f"{total:,}")
         self._address()
         self._panel.clear()
         with self._panel, noted():
             await self._draw()
 
     def _choose(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        rows, marked = self._run.rows.read(), self._run.marks.read()
+        rows, marked = self._run.rows.now, self._run.marks.read()
         places = choose_questions(self._table, self._selection, marked, rows)
         return in_order(self._table, places, self._sort, self._down)
 
@@ -170,10 +181,10 @@ class DataPage:
         ]
         first = (min(self._page, 1 + max(0, len(self._places) - 1) // PER_PAGE) - 1) * PER_PAGE
         lines = self._table.take(pa.array(self._places[first : first + PER_PAGE])).to_pylist() if len(self._places) else []
-        table = ui.table(columns=columns, rows=[self._line(line) for line in lines], row_key="id")
+        place: dict[str, object] = {"page": first // PER_PAGE + 1, "rowsPerPage": PER_PAGE, "rowsNumber": len(self._places)}
+        place |= {"sortBy": self._sort, "descending": self._down}
+        table = ui.table(columns=columns, rows=[self._line(line) for line in lines], row_key="id", pagination=place)
         table.props("flat dense binary-state-sort wrap-cells").classes("data-table")
-        place = {"page": first // PER_PAGE + 1, "rowsPerPage": PER_PAGE, "rowsNumber": len(self._places)}
-        table.props["pagination"] = place | {"sortBy": self._sort, "descending": self._down}
         table.props["rows-per-page-options"] = [PER_PAGE]
         table.add_slot("body-cell-question", '<q-td :props="props"><a :href="props.row.link">{{ props.value }}</a></q-td>')
         table.add_slot("no-data", f"<span>{self._words('data.none')}</span>")

@@ -53,7 +53,7 @@ class FiguresPanel:
 
 def _figures(run: OpenRun, questions: pa.Table) -> list[Figure]:
     """Of some questions and their trajectories."""
-    rows = run.rows.read()
+    rows = run.rows.now
     own = rows.filter(pc.is_in(rows["question_id"], questions["id"].combine_chunks())) if len(rows) and len(questions) else rows.slice(0, 0)
     return figures(questions, own)
 
