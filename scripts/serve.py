@@ -8,6 +8,7 @@ Prints the address when the model answers, and serves until Ctrl-C or SIGTERM. N
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import socket
@@ -18,7 +19,7 @@ import hydra
 from omegaconf import DictConfig
 
 from engine.config import PipelineConfig, parse
-from engine.errors import UserError
+from engine.errors import ConfigError, UserError
 from engine.fate import die_with_node
 from engine.pipeline.session import ray_session
 from scripts.settings import CONF, guard, plain_values
@@ -50,6 +51,7 @@ def run(settings: ServeSettings) -> None:
     if settings.with_parent:
         die_with_node()
     check_host(settings.host, settings)
+    free_port(settings.host, settings.port)
     Door.of(settings)
     from ray import serve as ray_serve
 
@@ -73,10 +75,21 @@ def run(settings: ServeSettings) -> None:
             ray_serve.delete(deploy.NAME)
 
 
-def free_port(host: str) -> int:
-    """A port nobody listens on now."""
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
-        return int(server.getsockname()[1])
+def free_port(host: str, port: int = 0) -> int:
+    """A port nobody listens on now: this one, or any.
+
+    Raises:
+        ConfigError: it is taken, or the host is not this machine's.
+    """
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
+            return int(server.getsockname()[1])
+    except OSError as error:
+        key, remedy = (
+            ("port", "choose another, or port=0") if error.errno == errno.EADDRINUSE else ("host", "give an address of this machine")
+        )
+        said = str(error.strerror).partition(" (")[0]
+        raise ConfigError(key, f"cannot listen on {host}:{port} ({said})", remedy) from None
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from serve.fingerprint import fingerprint
 from serve.guard import Door, Guard, Refused
 from serve.meter import Meter
 from serve.wire import Form, Job, read_job
-from serve.writing import Draw, TellingModel, Writing
+from serve.writing import GAP_S, Draw, TellingModel, Writing
 
 END = b"data: [DONE]\n\n"
 LATE = Refused(408, "The request took longer than timeout_s allows.", code="timeout")
@@ -143,8 +143,8 @@ class ChatApp:
         Raises:
             TimeoutError: they took longer than they may.
         """
-        listen = job.stream or bool(job.stops)
-        draws = [Draw(self._model, job.prompt, sampling, self._config.timeout_s, listen) for sampling in job.samplings]
+        listen, gap_s = job.stream or bool(job.stops), GAP_S if job.stream else 0.0
+        draws = [Draw(self._model, job.prompt, sampling, self._config.timeout_s, listen, gap_s) for sampling in job.samplings]
         written = 0
         try:
             for number, draw in enumerate(draws):

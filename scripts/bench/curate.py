@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 
@@ -27,6 +21,7 @@ from engine.records import derive_id
 from engine.storage import Storage
 from engine.tape.tape import Tape
 from scripts.bench.processes import Meter
+from scripts.bench.simulator import Pace, SimulatorProcess
 from scripts.bench.table import Line
 from scripts.bench.work import MOST_IN_FLIGHT, Scale
 from scripts.models import ModelFactory
@@ -38,70 +33,6 @@ RESEARCHER_CALLS = 4.8
 """Calls per second of MedResearcher-R1's rewriter, whatever its workers: one lock stands around every call."""
 
 MODEL = "sim"
-
-LOOK_S = 0.1
-"""Seconds between two looks at the simulator's count."""
-
-
-class SimulatorProcess:
-    """The simulator in a process of its own, and what it saw."""
-
-    def __init__(self, latency_s: float) -> None:
-        self._command = [sys.executable, "-m", "scripts.simulate_llm", "--port", "0", "--latency", str(latency_s)]
-
-    def __enter__(self) -> SimulatorProcess:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own module
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[2]
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._process.terminate()
-        self._process.communicate()
-
-    @property
-    def pid(self) -> int:
-        """Of its process, for the accounting that leaves it out."""
-        return self._process.pid
-
-    def calls(self) -> int:
-        """Taken in so far."""
-        with urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/stats") as reply:  # noqa: S310 - loopback, our own server
-            return int(json.load(reply)["calls"])
-
-
-class Pace:
-    """Looks at the simulator's count while the block runs, from a thread."""
-
-    def __init__(self, server: SimulatorProcess) -> None:
-        self._server, self._done = server, threading.Event()
-        self._seen: list[tuple[float, int]] = []
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Pace:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._done.set()
-        self._thread.join()
-
-    @property
-    def calls(self) -> int:
-        """All of them."""
-        return self._seen[-1][1]
-
-    @property
-    def calls_per_s(self) -> float:
-        """From the first call to the last, slow start and tail included."""
-        first = next(moment for moment, calls in self._seen if calls)
-        last = next(moment for moment, calls in self._seen if calls == self.calls)
-        return self.calls / max(last - first, LOOK_S)
-
-    def _watch(self) -> None:
-        while not self._done.wait(LOOK_S):
-            self._seen.append((time.monotonic(), self._server.calls()))
-        self._seen.append((time.monotonic(), self._server.calls()))
 
 
 def curate(scale: Scale) -> Iterator[Line]:

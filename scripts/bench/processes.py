@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from types import TracebackType
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -28,6 +28,11 @@ def family(without: Collection[int] = ()) -> dict[int, float]:
         members |= more
         grown = bool(more)
     return {pid: seconds[pid] for pid in members if pid in seconds}
+
+
+def seconds_of(titles: Sequence[str]) -> float:
+    """CPU seconds so far of the descendants whose titles begin with one of these."""
+    return sum(spent for pid, spent in family().items() if _read(f"/proc/{pid}/cmdline").startswith(tuple(titles)))
 
 
 def pss_bytes(without: Collection[int] = ()) -> int:

@@ -14,11 +14,13 @@ import pytest
 from rich.console import Console
 
 from scripts.bench import __main__ as bench
+from scripts.bench import serving
 from scripts.bench.calls import TURNS
-from scripts.bench.curate import THOUGHTS, SimulatorProcess, _judged_and_rewritten
+from scripts.bench.curate import THOUGHTS, _judged_and_rewritten
 from scripts.bench.limits import _busiest
 from scripts.bench.processes import Meter, family, pss_bytes
 from scripts.bench.server import MockServer, ServerStats
+from scripts.bench.simulator import Pace, SimulatorProcess
 from scripts.bench.table import Line, cells, new_table
 from scripts.bench.work import bare_loop
 
@@ -43,6 +45,33 @@ def test_curation_judges_every_trajectory_and_rewrites_every_thought(ray_local: 
     with SimulatorProcess(latency_s=0.0) as server:
         pace, cpu_s = _judged_and_rewritten(server, count=5, in_flight=4, folder=tmp_path)
     assert pace.calls == 5 * (1 + THOUGHTS) and pace.calls_per_s > 0 and cpu_s > 0
+
+
+def test_an_evaluation_is_watched_at_the_server(ray_local: None) -> None:
+    steady, pace = bench.run(["evaluate"], quick=True, console=Console(file=io.StringIO()))
+    assert steady.limit == 8 and 0 < steady.value <= 8 and steady.ratio is not None and pace.value > 0
+
+
+def test_the_endpoints_own_cost_is_what_the_models_is_not(ray_local: None, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the endpoint needs the extra 'train'")
+    from ray import serve as ray_serve
+
+    from scripts.bench import endpoint
+
+    try:
+        lines = bench.run(["serving"], quick=True, console=Console(file=io.StringIO()))
+    finally:
+        ray_serve.shutdown()
+    assert [line.unit for line in lines] == ["ms"] * 5 and all(line.value > 0 and line.ratio is not None for line in lines)
+    endpoint.write_folder(tmp_path, serving.TEXTS, token_s=0.1)
+    assert endpoint.alone(tmp_path, serving.NAME, serving.bodies(2, tokens=3), in_flight=2) > 0
+
+
+def test_what_is_in_flight_in_the_middle_is_told() -> None:
+    pace = Pace(SimulatorProcess(0.0))
+    pace._seen = [(float(second), second * 10, 0 if second in (0, 8) else 4 + (second == 4)) for second in range(9)]
+    assert pace.steady_in_flight == pytest.approx(17 / 4) and pace.calls == 80
+    assert pace.calls_per_s == pytest.approx(80 / 7)
 
 
 def test_an_unknown_case_is_named_with_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:

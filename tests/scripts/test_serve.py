@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -24,15 +25,18 @@ PAGE = ROOT / "docs" / "serving.md"
 
 def test_mistakes_are_named_before_ray_starts(tmp_path: Path) -> None:
     model = str(tmp_path)
-    for settings, key in (
-        (ServeSettings(model=model, host="0.0.0.0"), "host"),
-        (ServeSettings(model=model, token_env="NO_SUCH_TOKEN"), "token_env"),
-        (ServeSettings(model=model), "model"),
-        (ServeSettings(model=str(tmp_path / "nowhere")), "model"),
-    ):
-        with pytest.raises(ConfigError) as error:
-            run(settings)
-        assert error.value.key == key
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for settings, key in (
+            (ServeSettings(model=model, host="0.0.0.0"), "host"),
+            (ServeSettings(model=model, host="192.0.2.1", token_env="PATH", port=0), "host"),
+            (ServeSettings(model=model, port=taken.getsockname()[1]), "port"),
+            (ServeSettings(model=model, token_env="NO_SUCH_TOKEN", port=0), "token_env"),
+            (ServeSettings(model=model, port=0), "model"),
+            (ServeSettings(model=str(tmp_path / "nowhere"), port=0), "model"),
+        ):
+            with pytest.raises(ConfigError) as error:
+                run(settings)
+            assert error.value.key == key
 
 
 def test_an_unknown_key_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

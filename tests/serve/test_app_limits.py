@@ -26,6 +26,7 @@ from rl.generation import Generated, Sampling
 from rl.local import LocalModel
 from serve.app import ChatApp
 from serve.config import ServeConfig
+from serve.writing import Draw
 from tests.serve.parrot import HELLO, TOOL, write_parrot
 
 OTHER = {"role": "user", "content": "one two"}
@@ -111,6 +112,30 @@ async def test_a_caller_who_hangs_up_leaves_nothing_running(config: ServeConfig)
             response.close()
         while model.waiting:
             await asyncio.sleep(0.01)
+
+
+class Steady:
+    """A model that says twenty tokens one by one."""
+
+    context = 100
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, tell: Callable[[int, float], None] | None = None) -> Generated:
+        for token in range(20):
+            await asyncio.sleep(0.002)
+            if tell:
+                tell(token, -1.0)
+        return Generated(ids=tuple(range(20)), logprobs=(-1.0,) * 20, finish="length")
+
+
+async def test_a_stream_gathers_what_comes_soon_and_waits_for_neither_the_first_nor_the_end() -> None:
+    told: dict[float, list[list[int]]] = {}
+    for gap_s in (0.0, 30.0):
+        async with asyncio.timeout(20):
+            draw = Draw(Steady(), [1], Sampling(max_tokens=20), 60.0, listen=True, gap_s=gap_s)
+            told[gap_s] = [[token for token, _ in came] async for came in draw.tokens()]
+            draw.close()
+        assert [token for came in told[gap_s] for token in came] == list(range(20))
+    assert len(told[0.0]) > 5 and len(told[30.0][0]) < 5 and len(told[30.0]) <= 3
 
 
 NOT_DONE: Sequence[tuple[dict[str, Any], str]] = (
