@@ -9,33 +9,19 @@ Needs Chromium (`apt-get install chromium`, and for Chinese a font such as fonts
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import InputError, UserError
 from scripts.arguments import parse_arguments
+from scripts.looking import browser, studio
 from serve.studio.workspace import RunKind, Workspace
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox",  # as root, in a container
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""A browser that asks nobody but the studio."""
 SIZE = (1280, 800)
 SETTLED_MS = 1500
 """For charts to be drawn."""
@@ -94,49 +80,6 @@ def _settle(page: Page) -> None:
     """Until nothing is in the making any more."""
     page.wait_for_function("[...document.querySelectorAll('.q-spinner')].every(spinner => !spinner.checkVisibility())")
     page.wait_for_timeout(SETTLED_MS)
-
-
-@contextmanager
-def studio(*overrides: str) -> Iterator[str]:
-    """`python -m scripts.studio OVERRIDES` on a free port, until the block ends; its address.
-
-    Raises:
-        UserError: it does not start; it has said why.
-    """
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "scripts.studio", "port=0", *overrides], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        told = re.search(r"http://\S+", process.stdout.readline())
-        if told is None:
-            raise UserError("the studio does not start\n  → see what it says above")
-        yield told[0].rstrip("/")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """The system's Chromium, headless, until the block ends.
-
-    Raises:
-        UserError: it, or Playwright, is not installed.
-    """
-    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if chromium is None:
-        raise UserError("no Chromium on this machine\n  → apt-get install chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise UserError(
-            "the browser is driven by playwright, not installed\n  → pip install -c constraints.txt -e '.[dev,studio]'"
-        ) from None
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=[*QUIET])
-        yield opened
-        opened.close()
 
 
 if __name__ == "__main__":

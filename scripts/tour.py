@@ -96,7 +96,7 @@ class Step:
 
     @property
     def told(self) -> str:
-        """The command, or what is done, in a line."""
+        """The command, or what is done."""
         return self.what if callable(self.work) else _command(self.work)
 
 

@@ -26,7 +26,7 @@ from engine.config import PipelineConfig
 from engine.errors import ConfigError, UserError, nearest
 from engine.pipeline.session import ray_session
 from scripts.arguments import parse_arguments
-from scripts.bench import calls, curate, evaluate, graphs, limits, questions, sampling, serving, storage, yield_
+from scripts.bench import calls, curate, evaluate, graphs, limits, questions, sampling, serving, storage, studio, yield_
 from scripts.bench.processes import memory_gb
 from scripts.bench.table import Line, cells, new_table
 from scripts.bench.work import Scale
@@ -48,6 +48,7 @@ CASES: dict[str, Callable[[Scale], Iterator[Line]]] = {
     "proof": questions.proof,
     "yield": yield_.questions_per_seed,
     "search": questions.search,
+    "studio": studio.studio,
     "serving": serving.serving,  # last: Ray Serve's own processes stay
 }
 

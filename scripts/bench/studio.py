@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import re
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from engine.errors import UserError
 from samplers.config import GraphConfig
 from samplers.graph.loader import load_graph
+from scripts import looking
 from scripts.bench.processes import Meter
 from scripts.bench.table import Line
 from scripts.bench.work import Scale
@@ -21,7 +19,7 @@ from serve.studio.ego import LARGEST
 from serve.studio.finding import examples
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 ENTITIES = 10_000
 """Of the generated graph: around its better known ones more than can be shown."""
@@ -44,20 +42,22 @@ SETTLED_MS = 1000
 
 def studio(scale: Scale) -> Iterator[Line]:
     """Shown within 3 s of the click, then no task over 200 ms; needs Debian's chromium and the extra `studio`."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    missing = [name for name in ("nicegui", "playwright") if importlib.util.find_spec(name) is None] + ([] if chromium else ["chromium"])
-    if missing:
-        print(f"the studio is not measured: {' and '.join(missing)} not installed", file=sys.stderr)
-        return
-    from playwright.sync_api import sync_playwright
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            opened = until_the_end.enter_context(looking.browser())
+        except UserError as error:
+            print(f"the studio is not measured: {error}", file=sys.stderr)
+            return
+        yield from _looked_at(scale, opened)
 
+
+def _looked_at(scale: Scale, opened: Browser) -> Iterator[Line]:
     shown = scale.pick(LARGEST, 50)
     settings = GraphConfig(source="generated", size=scale.pick(ENTITIES, 200), store=None)
     name = examples(load_graph(settings))[0]
     graph = ("graph=generated", f"graph.size={settings.size}", "graph.store=null")
-    with _started(*graph, f"runs={scale.folder / 'runs'}") as url, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+    with looking.studio(*graph, f"runs={scale.folder / 'runs'}") as url:
+        page = opened.new_page(viewport={"width": 1280, "height": 800})
         page.add_init_script(WATCH)
         page.goto(f"{url}/explore?radius=5&size={shown}")
         page.get_by_role("status").wait_for()
@@ -79,23 +79,6 @@ def studio(scale: Scale) -> Iterator[Line]:
             page.wait_for_timeout(SETTLED_MS)
             longest = max(page.evaluate("tasks"), default=0.0)
             yield Line(case="studio", what=f"longest main-thread task while one {gesture}", value=longest, unit="ms", most=200)
-        browser.close()
-
-
-@contextlib.contextmanager
-def _started(*overrides: str) -> Iterator[str]:
-    """The address of a studio."""
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "scripts.studio", "port=0", *overrides], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found, "the studio did not start"
-        yield found[0].rstrip("/")
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _hover(page: Page, chart: Locator) -> None:

@@ -15,16 +15,17 @@ import yaml
 
 from agents.config import CurateConfig
 from agents.curate.card import CardFacts, FunnelStep
+from agents.curate.duplicates import STAGE as STEP
 from agents.curate.duplicates import select_rows
 from agents.curate.export import write_exports
 from agents.curate.seen import tools_seen
-from agents.records import CurateCause, TrainingRow, Trajectory
+from agents.records import TrainingRow, Trajectory
 from engine.errors import InputError
 from engine.ledger import parquet_bytes
-from engine.records import sorted_unique, to_table
+from engine.records import Rejection, sorted_unique, to_table
 from engine.storage import Storage
 from samplers.config import GatesConfig
-from samplers.questions.split import resplit, split_questions
+from samplers.questions.split import STAGE, TAG, resplit, split_questions
 from samplers.records import Question, QuestionCause
 from serve.runs.opened import OpenRun
 from serve.runs.preferences import tool_schemas
@@ -68,7 +69,8 @@ def export_selection(sources: Sequence[OpenRun], order: Order, target: Storage, 
     The directory can be opened, read and exported again: it holds the questions with their tags, the trajectories and the rows.
 
     Raises:
-        InputError: the target is there already, nothing is chosen, or a source has no questions to split by.
+        InputError: the target is there already, nothing is chosen, a source has no questions to split by, or runs that were split
+            are to be merged as they are.
     """
     if target.exists(""):
         raise InputError(name, "is there already", "give a name that is not taken")
@@ -77,19 +79,33 @@ def export_selection(sources: Sequence[OpenRun], order: Order, target: Storage, 
     if not rows:
         raise InputError("the selection", "holds no training row", "choose questions that have some, or let other marks pass")
     questions = sorted_unique(question for _, questions in chosen for question in questions)
-    kept, doubled = select_rows(rows, CurateConfig(near_duplicate=1.0)) if len(sources) > 1 else (rows, [])
-    dropped = {CurateCause.DUPLICATE.value: len(doubled)}
+    kept, dropped = select_rows(rows, CurateConfig(near_duplicate=1.0)) if len(sources) > 1 else (rows, [])
     if order.valid or order.test:
-        known = {row.id for row in questions}
-        if any(row.question_id not in known for row in kept):
-            problem = "holds rows whose questions are not in the run: what they share cannot be known"
-            raise InputError("the selection", problem, "leave the shares of valid and test at 0")
-        questions, _ = split_questions(questions, GatesConfig(valid=order.valid, test=order.test))
-        tags = {row.id: row.tags for row in questions}
-        inside = [dataclasses.replace(row, tags=resplit(row.tags, tags[row.question_id])) for row in kept if row.question_id in tags]
-        dropped[QuestionCause.BETWEEN_SPLITS.value] = len(kept) - len(inside)
-        kept = inside
-    return _write(sources, order, target, name, kept, questions, {cause: number for cause, number in dropped.items() if number})
+        kept, questions, between = _split(kept, questions, GatesConfig(valid=order.valid, test=order.test))
+        dropped = [*dropped, *between]
+    elif len(sources) > 1 and any(tag.startswith(TAG) for found, _ in chosen for row in found for tag in row.tags):
+        problem = "were split, each for itself: what one tests with, another may train on"
+        raise InputError("the runs", problem, "give shares of valid or test, by which they are split anew")
+    return _write(sources, order, target, name, kept, questions, dropped)
+
+
+def _split(
+    rows: Sequence[TrainingRow], questions: Sequence[Question], config: GatesConfig
+) -> tuple[list[TrainingRow], list[Question], list[Rejection]]:
+    """Parts as `samplers.questions.split` makes them, whatever parts there were; a rejection for each row between them.
+
+    Raises:
+        InputError: a row's question is not known.
+    """
+    if {row.question_id for row in rows} - {row.id for row in questions}:
+        problem = "holds rows whose questions are not in the run: what they share cannot be known"
+        raise InputError("the selection", problem, "leave the shares of valid and test at 0")
+    inside, _ = split_questions([dataclasses.replace(row, tags=resplit(row.tags, ())) for row in questions], config)
+    tags = {row.id: row.tags for row in inside}
+    kept = [dataclasses.replace(row, tags=resplit(row.tags, tags[row.question_id])) for row in rows if row.question_id in tags]
+    detail = "shares an answer, a hidden entity or a fact with a part and with what is outside it"
+    cause = QuestionCause.BETWEEN_SPLITS
+    return kept, inside, [Rejection.at_barrier(row, STAGE, cause, detail) for row in rows if row.question_id not in tags]
 
 
 def _choose(run: OpenRun, order: Order) -> tuple[list[TrainingRow], list[Question]]:
@@ -124,7 +140,7 @@ def _write(
     name: str,
     rows: Sequence[TrainingRow],
     questions: Sequence[Question],
-    causes: Mapping[str, int],
+    dropped: Sequence[Rejection],
 ) -> Written:
     own = {row.id for row in rows}
     asked = {row.question_id for row in rows}
@@ -137,12 +153,13 @@ def _write(
     target.write("rows/selection.parquet", parquet_bytes(to_table(rows, TrainingRow)))
     if kept:
         target.write("questions/selection.parquet", parquet_bytes(to_table(kept, Question)))
-    lost = sum(causes.values())
-    step = FunnelStep(stage="deduplicate", attempts=len(rows) + lost, rows=len(rows), rejections=lost, failures=0, causes=causes)
+    target.write("rejections/deduplicate.parquet", parquet_bytes(to_table(dropped, Rejection)))
+    causes, lost = {str(cause): count for cause, count in sorted(Counter(row.cause for row in dropped).items())}, len(dropped)
+    step = FunnelStep(stage=STEP, attempts=len(rows) + lost, rows=len(rows), rejections=lost, failures=0, causes=causes)
     exports = write_exports(rows, target, _facts(sources, name, kept, step), [(seen | schemas)[tool] for tool in sorted({*seen, *schemas})])
     counted = {"attempts": step.attempts, "rows": step.rows, "rejected": step.rejections, "failed": 0, "causes": causes}
-    manifest = {
-        "counts": {"seeds": 0, "steps": {"deduplicate": counted}},
+    manifest: dict[str, Any] = {
+        "counts": {"seeds": 0, "steps": {STEP: counted}},
         "exports": exports,
         "selection": {"human": order.human, "valid": order.valid, "test": order.test, **order.selection.query()},
         "sources": [
@@ -150,6 +167,10 @@ def _write(
         ],
         "cost_usd": None,
     }
+    graphs = {str(_manifest(run).get("graph_hash") or "") for run in sources}
+    if len(graphs) == 1 and sources[0].storage.exists("schema.yaml"):
+        manifest["graph_hash"] = graphs.pop()
+        target.write("schema.yaml", sources[0].storage.read("schema.yaml"))
     config["run"] = (config.get("run") or {}) | {"name": name}
     target.write("config.yaml", yaml.safe_dump(config, sort_keys=True, allow_unicode=True).encode())
     target.write("manifest.json", (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

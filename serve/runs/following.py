@@ -65,13 +65,14 @@ class MarksTail:
     def __init__(self, folder: Path) -> None:
         self._folder, self._seen = folder, set[str]()
         self._ends: dict[str, dict[str, tuple[int, int, str, int, int]]] = {}
+        self._passed = [0.0] * len(BARRIERS)
 
     def refresh(self) -> bool:
-        """Read the marks that are new; whether there was one."""
+        """Read the marks that are new; whether there was one, or a barrier was passed."""
         try:
             names = sorted(entry.name for entry in os.scandir(self._folder / MARKS) if entry.name not in self._seen)
         except OSError:
-            return False
+            names = []
         marks = [name for name in names if name.endswith(".json") and not name.startswith(".")]
         for name in marks:
             try:
@@ -79,7 +80,8 @@ class MarksTail:
             except (OSError, ValueError):  # struck out, or gone again
                 continue
         self._seen.update(marks)
-        return bool(marks)
+        passed, self._passed = self._passed, [_written(self._folder / REJECTIONS / f"{step}.parquet") for step in BARRIERS]
+        return bool(marks) or passed != self._passed
 
     def steps(self, causes: Mapping[str, Mapping[str, int]]) -> list[Step]:
         """The funnel as far as it is committed.
@@ -139,6 +141,10 @@ def _read(paths: Sequence[Path], cls: type[Ending]) -> list[Ending]:
         return from_table(dataset(there, format="parquet").to_table().sort_by("id"), cls)
     except (OSError, pa.ArrowInvalid):
         return []
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime if path.is_file() else 0.0
 
 
 def _rows(path: Path) -> int:

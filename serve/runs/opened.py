@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.storage import Storage
 from serve.runs.marks import MarkBook
@@ -58,3 +59,16 @@ class OpenRun:
                 self._kept = kept = _Kept(questions, rows, rules, table)
             assert kept.table is not None
             return kept.table
+
+    def rows_told(self, seconds: float = math.inf) -> pa.Table:
+        """The trajectories (`RowIndex.read`), with the tags that people gave their questions.
+
+        Raises:
+            InputError: see `told`.
+        """
+        rows = self.rows.read(seconds)
+        if not len(rows) or not self.tags.read():
+            return rows
+        told = self.told(0)
+        tags = told["tags"].take(pc.index_in(rows["question_id"], told["id"].combine_chunks()))
+        return rows.set_column(rows.column_names.index("tags"), "tags", tags)

@@ -80,19 +80,17 @@ def gather(questions: pa.Table, rows: pa.Table) -> pa.Table:
 
 
 def _tell(rows: pa.Table) -> pa.Table:
-    """A line per question, of its trajectories."""
-    counted = rows.select(["question_id", "question", "answer", "paradigm", "hops"])
-    counted = counted.append_column("right", pc.cast(pc.equal(rows["outcome"], Verdict.RIGHT.value), pa.int64()))
-    counted = counted.append_column("kept", pc.cast(pc.equal(rows["fate"], ACCEPTED), pa.int64()))
-    firsts = [(name, "first") for name in ("question", "answer", "paradigm", "hops")]
-    sums = [("right", "sum"), ("kept", "sum"), ("question_id", "count")]
-    found = pa.TableGroupBy(counted, "question_id", use_threads=False).aggregate([*firsts, *sums])
-    first = pc.index_in(found["question_id"], rows["question_id"].combine_chunks())
-    return pa.table(
-        {"id": found["question_id"]}
-        | {name: found[f"{name}_first"] for name in ("question", "answer", "paradigm", "hops")}
-        | {"tags": rows["tags"].take(first), "rollouts": found["question_id_count"], "right": found["right_sum"], "kept": found["kept_sum"]}
-    )
+    """A line per question, of its trajectories: what the first of them tells of it, and how many did what."""
+    encoded = rows["question_id"].combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    firsts = pa.array(np.unique(codes, return_index=True)[1])
+
+    def counted(column: str, value: str) -> NDArray[np.int64]:
+        return np.bincount(codes[pc.equal(rows[column], value).to_numpy()], minlength=len(firsts))
+
+    told = {name: rows[name].take(firsts) for name in _OF_ROWS}
+    counts = {"rollouts": np.bincount(codes), "right": counted("outcome", Verdict.RIGHT), "kept": counted("fate", ACCEPTED)}
+    return pa.table({"id": encoded.dictionary} | told | counts)
 
 
 def choose_questions(table: pa.Table, wanted: QuestionSelection, marked: Mapping[str, Marked], rows: pa.Table) -> NDArray[np.int64]:

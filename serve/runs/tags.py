@@ -38,6 +38,14 @@ class TagRule:
     """UTC, as `2026-01-31T12:00:00Z`."""
 
 
+def check_tag(tag: str) -> None:
+    """Raises: InputError: it is none, or one that the code reads."""
+    if not _TAG.fullmatch(tag):
+        raise InputError("tag", f"{tag[:80]!r} is no tag", "use up to 60 letters, digits and : . - / +, as in specialty:cardiology")
+    if tag.startswith(_OURS):
+        raise InputError("tag", f"{tag!r} begins with a word of the project's own", "choose another beginning")
+
+
 class TagBook:
     """The rules in a run directory."""
 
@@ -51,12 +59,7 @@ class TagBook:
             InputError: the tag is none, or one that the code reads.
             UserError: the place cannot be written.
         """
-        if not _TAG.fullmatch(rule.tag):
-            raise InputError(
-                "tag", f"{rule.tag[:80]!r} is no tag", "use up to 60 letters, digits and : . - / +, as in specialty:cardiology"
-            )
-        if rule.tag.startswith(_OURS):
-            raise InputError("tag", f"{rule.tag!r} begins with a word of the project's own", "choose another beginning")
+        check_tag(rule.tag)
         self._storage.append(FILE, (json.dumps(to_dict(rule), ensure_ascii=False, sort_keys=True) + "\n").encode())
 
     def read(self) -> list[TagRule]:

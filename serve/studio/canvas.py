@@ -10,6 +10,8 @@ from nicegui.events import GenericEventArguments
 
 PATIENCE_S = 30.0
 """For a browser that is busy with something else."""
+BACK = "window.addEventListener('popstate', () => location.reload())"
+"""For pages that change their own address as they draw: going back means reading the page anew."""
 
 
 class Canvas:
@@ -25,12 +27,17 @@ class Canvas:
     async def draw(self, options: dict[str, Any]) -> None:
         """Replace the picture, as soon as the browser has made the chart."""
         find = f"const chart = () => getElement({self.chart.id})?.chart"
-        await ui.run_javascript(
-            f"{find}; return new Promise(done => {{ const look = () => chart() ? done(true) : setTimeout(look, 20); look(); }})",
-            timeout=PATIENCE_S,
-        )
+        look = "return new Promise(done => { const look = () => chart() ? done(true) : setTimeout(look, 20); look() })"
+        try:
+            await ui.run_javascript(f"{find}; {look}", timeout=PATIENCE_S)
+        except TimeoutError:
+            return  # nobody looks any more
         self._order = [int(item["id"]) for item in options["series"][0]["data"]]
         self.chart.run_chart_method("setOption", options, True)
+
+    def clear(self) -> None:
+        """Nothing is shown."""
+        self.chart.run_chart_method("clear")
 
     def pick(self, place: int) -> None:
         """Mark a node as a click does."""

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
+from engine.errors import RejectedError
 from samplers.config import SamplerConfig
 from samplers.graph.names import normalise
 from samplers.graph.store import Graph
+from samplers.records import SampleCause
+from samplers.sample import bearers_of
 
-SUGGESTED = 12
+SUGGESTED, NEAREST = 12, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,35 @@ def suggest(graph: Graph, typed: str, count: int = SUGGESTED) -> list[Suggestion
 
 
 def examples(graph: Graph) -> list[str]:
-    """Names to begin with: of each kind the entity with most edges that is not yet a hub, sorted."""
+    """Names to begin with: of each kind the entity with most edges that is not yet a hub, in the order of the kinds."""
     found = []
     for kind in sorted(graph.schema.kinds):
-        members = [index for index in graph.of_kind(kind).tolist() if graph.usable(index)]
-        known = [index for index in members if graph.degree(index) <= SamplerConfig.hub_degree]
-        if known:
-            found.append(graph.name(max(known, key=lambda index: (graph.degree(index), -index))))
+        members = graph.of_kind(kind)
+        degrees = np.where(graph.columns.usable[members], graph.degrees(members), 0)
+        degrees[degrees > SamplerConfig.hub_degree] = 0
+        if degrees.any():
+            found.append(graph.name(int(members[degrees.argmax()])))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """A seed that stands for no entity."""
+
+    why: str
+    """Empty where no seed was given."""
+    instead: list[str]
+    """Names to go on with."""
+
+
+def entity_of(graph: Graph, seed: str) -> int | Nobody:
+    """The entity that a sampler starts from, of several bearers of the name the best connected."""
+    if not seed:
+        return Nobody("", examples(graph))
+    try:
+        return bearers_of(graph, seed)[0]
+    except RejectedError as error:
+        return Nobody(error.detail, graph.nearest_names(seed, NEAREST) if error.cause == SampleCause.UNKNOWN_SEED else [])
 
 
 def _spelling(graph: Graph, key: str, entity: int) -> str:

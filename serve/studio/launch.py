@@ -33,6 +33,9 @@ SLACK_S = 6.0
 STOPPED_ON_REQUEST = "stopped on request"
 """What a run says that was interrupted, by whomever."""
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Two windows may ask for the same run at the same moment."""
+
 
 class RunState(StrEnum):
     """Where a run stands."""
@@ -73,30 +76,40 @@ def start(folder: Path, overrides: Sequence[str], module: str = MODULE) -> Launc
     """Begin the run in its directory, or take it up again where it stopped: `python -m MODULE OVERRIDES`.
 
     Raises:
-        InputError: it is at work already.
+        InputError: it is at work already, or its directory cannot be written.
     """
-    if state_of(folder).is_alive:
-        raise InputError(folder.name, "is at work already", "wait for it, or stop it first")
-    folder.mkdir(parents=True, exist_ok=True)
-    log = (os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    # Not `subprocess`: a studio started in the background ignores SIGINT, and so would its children, who could not be stopped then.
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", module, *overrides],
+    with _ONE_AT_A_TIME:
+        if state_of(folder).is_alive:
+            raise InputError(folder.name, "is at work already", "wait for it, or stop it first")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            pid = _spawn([sys.executable, "-m", module, *overrides], folder / LOG)
+        except OSError as error:
+            raise InputError(folder.name, f"cannot be started ({error.strerror})", "make the folder of runs writable") from None
+        launch = Launch(module, tuple(overrides), pid, birth(pid), time.time())
+        _keep(folder, launch)
+    threading.Thread(target=os.waitpid, args=(pid, 0), name=f"wait-{pid}", daemon=True).start()
+    return launch
+
+
+def _spawn(command: Sequence[str], log: Path) -> int:
+    """A process of its own session, whatever became of ours; its id.
+
+    Not by `subprocess`: a studio started in the background ignores SIGINT, and so would its children, who could not be stopped then.
+    """
+    return os.posix_spawn(
+        command[0],
+        list(command),
         {**os.environ, "PYTHONUNBUFFERED": "1"},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(folder / LOG), *log),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM],
     )
-    launch = Launch(module, tuple(overrides), pid, birth(pid), time.time())
-    _keep(folder, launch)
-    threading.Thread(target=os.waitpid, args=(pid, 0), name=f"wait-{pid}", daemon=True).start()
-    return launch
 
 
 def stop(folder: Path) -> None:

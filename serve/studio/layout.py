@@ -25,8 +25,8 @@ BLOCK = 16
 """Rows worked on at once."""
 ROOM = 8
 """How much harder than others those push who get more room."""
-INWARD = 0.75
-"""Power of the distance to the middle."""
+CROWD, INWARD = 50, 0.75
+"""With more entities than that, the power to which their distance to the middle is raised."""
 
 
 def arrange(nodes: int, pairs: Ints, steps: Ints, apart: Collection[int] = ()) -> Places:
@@ -60,7 +60,8 @@ def arrange(nodes: int, pairs: Ints, steps: Ints, apart: Collection[int] = ()) -
 def _levelled(places: Places) -> Places:
     """Turned so that the picture is wider than high, and in the middle; what is far out comes nearer, for the crowd is inside."""
     places = places - places.mean(axis=0)
-    places *= np.power(np.linalg.norm(places, axis=1, keepdims=True) + np.float32(1e-6), INWARD - 1)
+    if len(places) > CROWD:
+        places *= np.power(np.linalg.norm(places, axis=1, keepdims=True) + np.float32(1e-6), INWARD - 1)
     _, axes = np.linalg.eigh(places.T @ places)
     turned = places @ axes[:, ::-1]
     turned -= (turned.min(axis=0) + turned.max(axis=0)) / 2

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.config import parse
+from engine.config import EndpointConfig, parse
 from engine.errors import InputError
+from engine.limits.limiter import Unlimited
+from engine.llm.client import HttpChatModel
 from engine.records import Ending, Record
 from engine.shared import Shared
 from engine.stage import Stage, run_stage
@@ -21,6 +23,7 @@ from samplers.graph.store import Graph
 from samplers.questions.audit import Fault, audit_questions
 from samplers.questions.build import Try
 from samplers.questions.proof import operand_asks
+from samplers.questions.reword import RewordStage
 from samplers.questions.synthesise import QuestionStage
 from samplers.records import Asks, Atom, Query, Question, Subgraph
 from samplers.sample import SampleStage
@@ -50,6 +53,21 @@ def posed(graph: Shared[Graph], address: Address, subgraph: Subgraph, watch: Cal
         watch: told of each try, from the thread that this runs in.
     """
     return _made(QuestionStage(graph, question_config(address), watch), subgraph, address.draw)
+
+
+def reworded(graph: Shared[Graph], address: Address, question: Question, endpoint: EndpointConfig) -> Question | Ending:
+    """The question in the words of a model, author and reader in one, if they pass what a run asks of them; else as it was, and why.
+
+    Raises:
+        ConfigError: the endpoint has no address, or its key is not set.
+    """
+    models: list[HttpChatModel] = []
+
+    def model() -> HttpChatModel:
+        models.append(HttpChatModel(endpoint, Unlimited()))
+        return models[-1]
+
+    return _made(RewordStage(graph, question_config(address), model, model), question, address.draw, models)
 
 
 def question_config(address: Address) -> QuestionConfig:
@@ -137,12 +155,16 @@ def proved_again(question: Question, graph: Graph, config: GraphConfig) -> list[
         return audit_questions([question], native_folder(config, Path(scratch) / "graph"), schema)
 
 
-def _made(stage: Stage[In, Out], record: In, run_seed: int) -> Out | Ending:
+def _made(stage: Stage[In, Out], record: In, run_seed: int, models: Sequence[HttpChatModel] = ()) -> Out | Ending:
     """One attempt on a loop of its own: call it in a thread."""
 
     async def attempt() -> Out | Ending:
-        await stage.open()
-        ends = await run_stage(stage, record, run_seed, PATIENCE_S)
+        try:
+            await stage.open()
+            ends = await run_stage(stage, record, run_seed, PATIENCE_S)
+        finally:
+            for model in models:
+                await model.close()
         return ends.rows[0] if ends.rows else [*ends.rejections, *ends.failures][0]
 
     return asyncio.run(attempt())

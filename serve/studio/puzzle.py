@@ -12,6 +12,9 @@ from serve.studio.drawing import Lit, picture
 from serve.studio.ego import Ego
 from serve.studio.layout import arrange
 
+NAMES_PX = 120
+"""Room for the names at the right."""
+
 
 def puzzle(graph: Graph, question: Question, solved: bool) -> dict[str, Any]:
     """ECharts options: one node per term of the question's queries, one line per atom that joins two.
@@ -34,6 +37,7 @@ def puzzle(graph: Graph, question: Question, solved: bool) -> dict[str, Any]:
     upright = flat if len(queries) > 1 else flat[:, ::-1]  # names stand beside the nodes; two parts stand side by side
     options = picture(graph, ego, upright, Lit(frozenset(range(len(nodes))), (), ties), labels)
     options["series"][0]["label"] |= {"position": "right"}
+    options["series"][0]["right"] = NAMES_PX
     return options
 
 

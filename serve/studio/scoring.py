@@ -18,6 +18,9 @@ TRAINING_DEPTH = 2
 LONGEST_NAME = 28
 """Characters of a name beside a chart."""
 
+SHOWN = {"model", "dataset", "accuracy", "questions", "rollouts"}
+"""What the list shows of a score; a file without them is something else."""
+
 Figures = Mapping[str, Any]
 
 
@@ -53,7 +56,8 @@ def evaluations(workspace: Workspace) -> list[Evaluation]:
     """All that have ended, the latest first."""
     found = []
     for run in workspace.runs():
-        if run.kind is RunKind.EVALUATION and (score := read_score(run.path)):
+        score = read_score(run.path) if run.kind is RunKind.EVALUATION else None
+        if score and score.keys() >= SHOWN:
             model = score["model"]["fingerprint"] or score["model"]["policy"]
             found.append(Evaluation(run.name, score["dataset"]["title"], model, score, run.modified))
     return found

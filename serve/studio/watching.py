@@ -14,7 +14,7 @@ import yaml
 from engine.llm.retry import ModelCause
 from serve.runs.following import MarksTail, MetricsTail, tail
 from serve.runs.material import Loss, Step, told_steps
-from serve.runs.timeline import Leg, Line, call_totals, calls_of, spending, throughput, to_legs
+from serve.runs.timeline import Leg, Line, call_rates, call_totals, calls_of, spending, throughput, to_legs
 from serve.studio.launch import LOG, RECORD, RunState, launch_of, state_of
 from serve.studio.workspace import RunFolder, RunKind, Workspace
 
@@ -61,6 +61,8 @@ class View:
     """Of work, pauses left out."""
     curves: Sequence[Line]
     """Attempts finished per second and stage."""
+    call_curves: Sequence[Line]
+    """Model calls per second; none where no model was asked."""
     log: str
 
 
@@ -84,6 +86,7 @@ class RunWatch:
         self._metrics, self._marks = MetricsTail(folder), MarksTail(folder)
         self._legs: Sequence[Leg] = ()
         self._curves: Sequence[Line] = ()
+        self._call_curves: Sequence[Line] = ()
         self._losses: Sequence[Loss] = ()
         self._losses_due, self._stale = 0.0, True
 
@@ -91,7 +94,8 @@ class RunWatch:
         """What has changed since the last look is read."""
         if self._metrics.refresh():
             self._legs = to_legs(line for line in self._metrics.lines if "elapsed_s" in line)
-            self._curves = throughput(to_legs(_thinned(self._legs)))
+            drawn = to_legs(_thinned(self._legs))
+            self._curves, self._call_curves = throughput(drawn), call_rates(drawn)
         state = state_of(self.folder)
         last = self._legs[-1].lines[-1] if self._legs else {}
         return View(
@@ -103,6 +107,7 @@ class RunWatch:
             second_leg=SECOND_LEG in last.get("stages", {}),
             elapsed_s=sum(leg.seconds for leg in self._legs),
             curves=self._curves,
+            call_curves=self._call_curves if any(line.points for line in self._call_curves) else (),
             log=tail(self.folder / LOG),
         )
 
@@ -118,9 +123,10 @@ class RunWatch:
         return self._marks.steps(causes)
 
     def losses(self) -> Sequence[Loss]:
-        """Why attempts gave no row, with examples; read again only when something was committed since, and that is due."""
+        """Why attempts gave no row, with examples; read again when something was committed since, of a run at work not all too often."""
         self._stale |= self._marks.refresh()
-        if self._stale and time.monotonic() >= self._losses_due:
+        due = time.monotonic() >= self._losses_due or not state_of(self.folder).is_alive
+        if self._stale and due:
             begun = time.monotonic()
             self._losses, self._stale = self._marks.losses(), False
             self._losses_due = time.monotonic() + max(1.0, LOSSES_SHARE * (time.monotonic() - begun))

@@ -23,12 +23,13 @@ ROWS = [
     trajectory(id="t2", rollout=1, messages=conversation("FBN1, I think.")),
     trajectory(id="t3", rollout=2, messages=(Message(role="system", content="Be bold."), *conversation()[1:])),
     trajectory(id="t4", question_id="q2"),
+    trajectory(id="t5", rollout=3, tools=("search",)),
 ]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three rollouts of one question, the last under other rules, and one of another."""
+    """Rollouts of one question, one of them under other rules and one with other tools, and one of another question."""
     storage = Storage(str(tmp_path))
     storage.write("config.yaml", b"run: {name: marked}\n")
     storage.write("trajectories/rollout-1.parquet", parquet_bytes(to_table(ROWS, Trajectory)))
@@ -41,11 +42,11 @@ def say(folder: Path, own: str, accepted: bool | None, reviewer: str = "Bo") -> 
 
 
 def test_weights_and_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for own, accepted in (("t1", True), ("t2", False), ("t3", False), ("t4", True)):
+    for own, accepted in (("t1", True), ("t2", False), ("t3", False), ("t4", True), ("t5", False)):
         say(folder, own, accepted)
     assert preferences.main([f"run.dir={folder}", f"out={folder / 'pairs.jsonl'}"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "4 rollouts marked (2 accepted, 2 rejected), 2 pairs" and "train.reward.experts.format=1" in told
+    assert told[0] == "5 rollouts marked (2 accepted, 3 rejected), 3 pairs" and "train.reward.experts.format=1" in told
     assert told[-1].startswith("1 pairs of conversations")
     read = load_dataset("json", data_files=str(folder / "pairs.jsonl"), split="train", cache_dir=str(folder / "cache"))
     assert read.num_rows == 1

@@ -84,7 +84,10 @@ def test_rules_tag_what_meets_them_and_leave_the_shards_alone(run: OpenRun) -> N
     run.tags.add(TagRule(tag="specialty:cardiology", adds=False))
     assert found(run, tag="specialty:cardiology") == ""
     assert before == {file: file.read_bytes() for file in run.path.rglob("*.parquet")}
-    assert found(OpenRun("again", run.path), tag="set:second") == "q1"
+    again = OpenRun("again", run.path)
+    assert found(again, tag="set:second") == "q1"
+    rows = again.rows_told()
+    assert [own for own, tags in zip(rows["id"].to_pylist(), rows["tags"].to_pylist(), strict=True) if "set:second" in tags] == ["a1", "a2"]
 
 
 @pytest.mark.parametrize("tag", ["", " ", "split:test", "reward:1", "a\nb", "x" * 61, "<b>"])
@@ -115,6 +118,8 @@ def test_two_sets_have_in_common_what_they_share(run: OpenRun) -> None:
     other = table.filter(pa.compute.equal(table["id"], "q2"))
     assert in_common(other, table).same_questions == 1
     text = "which of the many drugs that are used to treat the disease also inhibits the KIT receptor"
+    near = pa.table({"id": ["n1", "n2"], "question": [text, f"{text} today"], "answer": ["a", "b"]})
+    assert in_common(table, near).near_duplicates == 0 and in_common(near.slice(0, 1), near).near_duplicates == 1
     alike = doubles([text, f"{text} today", "another question altogether"])
     assert alike and alike.questions == 1 and alike.pairs[0][:2] == (0, 1)
 

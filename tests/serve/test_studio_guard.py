@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 
 from engine.errors import ConfigError, InputError
+from scripts import looking
 from serve.studio.config import StudioConfig
 from serve.studio.guard import StudioDoor
 from serve.studio.workspace import RunKind, Workspace
-from tests.studio.process import started
 
 TOKEN = "s3cret & long"
 
@@ -23,14 +23,14 @@ TOKEN = "s3cret & long"
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a studio that asks for a token."""
     runs = tmp_path_factory.mktemp("guarded")
-    with started(f"runs={runs}", "token_env=STUDIO_TEST_TOKEN", "max_upload_mb=1", env={"STUDIO_TEST_TOKEN": TOKEN}) as url:
+    with looking.studio(f"runs={runs}", "token_env=STUDIO_TEST_TOKEN", "max_upload_mb=1", env={"STUDIO_TEST_TOKEN": TOKEN}) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a studio that asks for none."""
-    with started(f"runs={tmp_path_factory.mktemp('open')}") as url:
+    with looking.studio(f"runs={tmp_path_factory.mktemp('open')}") as url:
         yield url
 
 

@@ -6,27 +6,17 @@ While Playwright is open this thread has a running event loop: tests that need o
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from engine.errors import UserError
+from scripts import looking
 from tests.scripts.runs import run
-from tests.studio.process import started
-
-QUIET = (
-    "--no-sandbox",  # CI runs as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""A browser that asks nobody but the studio."""
 
 
 @pytest.fixture(scope="session")
@@ -40,22 +30,20 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Path
 @pytest.fixture(scope="session")
 def studio(workspace: Path) -> Iterator[str]:
     """Address of a studio on `workspace` and the bundled graph."""
-    with started(f"runs={workspace}") as url:
+    with looking.studio(f"runs={workspace}") as url:
         yield url
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; `.ci/run` installs it."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("HOPFORGE_REQUIRE_BROWSER"):
-            pytest.fail("no chromium")
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=[*QUIET])
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            opened = until_the_end.enter_context(looking.browser())
+        except UserError as error:
+            (pytest.fail if os.environ.get("HOPFORGE_REQUIRE_BROWSER") else pytest.skip)(str(error))
+        expect.set_options(timeout=20_000)  # machines are slow now and then
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from scripts.bench.simulator import SimulatorProcess
+
 
 def test_from_a_subgraph_to_a_question_its_proof_and_its_answer(studio: str, page: Page) -> None:
     page.goto(f"{studio}/explore?seed=imatinib&draw=0")
@@ -40,3 +42,20 @@ def test_what_no_question_came_of_is_told_with_its_cause_and_every_try(studio: s
     expect(page.get_by_role("alert")).to_contain_text("unknown_seed")
     page.goto(f"{studio}/ask")
     expect(page.get_by_role("link", name="look for one", exact=False).or_(page.get_by_role("link", name="Look around"))).to_be_visible()
+
+
+def test_a_models_words_are_taken_when_they_pass_and_a_model_that_is_not_there_is_told(studio: str, page: Page) -> None:
+    page.goto(f"{studio}/ask?seed=imatinib&draw=0")
+    question = page.get_by_role("heading", level=2).first
+    template = question.inner_text()
+    page.get_by_text("Let a model word it").click()
+    with SimulatorProcess(latency_s=0.0) as simulator:
+        page.get_by_label("Address of the endpoint").fill(simulator.url)
+        page.get_by_role("button", name="Word it", exact=True).click()
+        expect(page.get_by_role("status").last).to_contain_text("they gave the same query")
+    expect(question).not_to_have_text(template)
+    page.get_by_role("button", name="Word it", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("model_unreachable")
+    page.get_by_label("Variable with the key").fill("PATH")
+    page.get_by_role("button", name="Word it", exact=True).click()
+    expect(page.get_by_role("alert").last).to_contain_text("is no variable for a key")

@@ -77,8 +77,15 @@ def test_merged_runs_teach_each_lesson_once_and_parts_share_nothing(workspace: P
     assert parts >= {"train", "test"} and "test/sft.jsonl" in downloads(merged)
     shared = shared_between(merged.questions.pick(merged.told()["id"].to_pylist()))
     assert shared and all(not any(each.counts.values()) for each in shared)
+    merged_again = OpenRun("again", shutil.copytree(tmp_path / "merged", tmp_path / "again"))
+    with pytest.raises(InputError, match="split, each for itself"):
+        export_selection([merged, first], Order(), Storage(str(tmp_path / "leaky")), "leaky")
+    export_selection([merged_again], Order(test=0.3), Storage(str(tmp_path / "anew")), "anew")
+    anew = OpenRun("anew", tmp_path / "anew").told()["tags"].to_pylist()
+    assert {sum(tag.startswith("split:") for tag in tags) for tags in anew} == {1}
+    assert {tag for tags in anew for tag in tags if tag.startswith("split:")} == {"split:train", "split:test"}
     accepted = first.rows.read()["fate"].to_pylist().count("accepted")
-    assert written.rows == accepted - written.dropped.get("between_splits", 0)
+    assert written.rows + sum(written.dropped.values()) == accepted
     for file in ("../config.yaml", "sft.jsonl/../../config.yaml", "/etc/passwd", "valid/../sft.jsonl", ""):
         with pytest.raises(InputError, match="is no file of this export"):
             download(merged, file)

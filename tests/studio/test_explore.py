@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from tests.studio.process import started
+from scripts import looking
 
 EVIL = "<img src=x onerror=window.stolen=1>"
 NODE = """([chart, name]) => {
@@ -123,7 +123,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "nodes.tsv").write_text("\n".join(["id\tname\tkind\tsource\taliases", *rows]) + "\n")
     edges = [f"e:{one}\tjoins\te:{other}\t{EVIL}" for one in range(6) for other in range(one)]
     (folder / "edges.tsv").write_text("\n".join(["source\trelation\ttarget\tprovenance", *edges]) + "\n")
-    with started("graph=path", f"graph.path={folder}", "graph.schema=infer", f"runs={folder / 'runs'}", "max_upload_mb=1") as url:
+    with looking.studio("graph=path", f"graph.path={folder}", "graph.schema=infer", f"runs={folder / 'runs'}", "max_upload_mb=1") as url:
         yield url
 
 
@@ -132,12 +132,12 @@ def test_names_that_are_markup_are_shown_as_text(hostile: str, page: Page) -> No
     chart = drawn(page)
     expect(page.get_by_role("heading", name=EVIL)).to_be_visible()
     page.mouse.move(*chart.evaluate(f"(chart, name) => ({NODE})([chart, name])", EVIL))
-    page.wait_for_timeout(300)
+    expect(chart.locator("div").filter(has_text=EVIL).last).to_be_visible()  # the tooltip
     assert page.locator("img").count() == 0 and page.evaluate("window.stolen") is None
     page.get_by_label("Entity", exact=True).fill("img")
     expect(page.locator("datalist option").first).to_have_attribute("value", EVIL)
     page.goto(f"{hostile}/ask?seed={EVIL.replace(' ', '%20')}")
-    expect(page.get_by_role("alert").or_(page.get_by_text("Proof"))).to_be_visible()
+    expect(page.get_by_role("alert").or_(page.get_by_role("heading", name="Proof"))).to_be_visible()
     assert page.locator("img").count() == 0 and page.evaluate("window.stolen") is None
 
 

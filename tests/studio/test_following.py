@@ -73,6 +73,10 @@ def test_marks_count_each_input_once_as_the_ledger_does(tmp_path: Path) -> None:
     assert marks.refresh()
     (step,) = marks.steps({})
     assert (step.attempts, step.rows, step.rejected, step.failed) == (4, 2, 1, 1)
+    commit(tmp_path, ended("c", attempts=1), ended("e"))  # replayed in another grouping: the better end of an input counts
+    assert marks.refresh()
+    (step,) = marks.steps({})
+    assert (step.attempts, step.rows, step.failed) == (5, 3, 1)
     storage = Storage(str(tmp_path))
     assert [(loss.cause, loss.count, loss.final) for loss in marks.losses()] == [("no_proof", 1, True), ("timeout", 1, False)]
     assert marks.losses() == read_losses(storage, Ledger(storage).index())
@@ -98,10 +102,9 @@ def test_a_finished_run_is_seen_as_its_report_tells_it(workspace: Path) -> None:
 
 
 def test_model_calls_are_summed_over_sessions_and_told_of_now(tmp_path: Path) -> None:
-    site = {
-        "role": "agent", "stage": "rollout", "model": "m", "answered": 5, "replies": 5, "replayed": 1, "calls": 5, "prompt_tokens": 100,
-        "completion_tokens": 10, "usd": 0.5, "in_flight": 3, "waiting": 2, "failures": {ModelCause.OVERLOADED.value: 4, "timeout": 1}, "latency": {},
-    }  # fmt: skip
+    numbers = {"answered": 5, "replies": 5, "replayed": 1, "calls": 5, "prompt_tokens": 100, "completion_tokens": 10, "usd": 0.5}
+    failures = {ModelCause.OVERLOADED.value: 4, "timeout": 1}
+    site = {"role": "agent", "stage": "rollout", "model": "m", **numbers, "in_flight": 3, "waiting": 2, "failures": failures, "latency": {}}
     stages = {"rollout": {"inputs": 1, "rows": 1, "rejections": {}, "failures": {}}}
     line = {"elapsed_s": 5.0, "stages": stages, "calls": [site], "period": {"calls_per_s": 1.5}, "total": 9, "eta_s": 40.0}
     lines = [line, {**line, "elapsed_s": 2.0}]

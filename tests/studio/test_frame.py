@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from scripts import looking
 from serve.studio.words import LANGUAGES, table
-from tests.studio.process import started
 
 PAGES = ("explore", "ask", "run", "read", "data", "scores")
 
@@ -37,7 +37,7 @@ def test_each_text_stands_in_both_languages_with_the_same_places_to_fill() -> No
 
 
 def test_a_person_enters_by_the_form(tmp_path: Path, browser: Browser) -> None:
-    with started(f"runs={tmp_path}", "token_env=STUDIO_TEST_TOKEN", env={"STUDIO_TEST_TOKEN": "s3cret & long"}) as guarded:
+    with looking.studio(f"runs={tmp_path}", "token_env=STUDIO_TEST_TOKEN", env={"STUDIO_TEST_TOKEN": "s3cret & long"}) as guarded:
         page = browser.new_page()
         page.goto(f"{guarded}/run")
         page.get_by_label("Token").fill("not it")

@@ -77,11 +77,18 @@ def test_another_process_with_the_same_pid_is_not_taken_for_the_run(tmp_path: Pa
     told = {"module": SLEEPER, "overrides": [], "pid": os.getpid(), "born": birth(os.getpid()), "started": time.time(), "stops": 0}
     (tmp_path / RECORD).write_text(json.dumps(told))
     assert state_of(tmp_path) is RunState.RUNNING
-    (tmp_path / RECORD).write_text(json.dumps({**told, "born": birth(os.getppid())}))
+    (tmp_path / RECORD).write_text(json.dumps({**told, "born": f"{birth(os.getpid())}0"}))
     assert state_of(tmp_path) is RunState.FAILED
     with pytest.raises(InputError):
         stop(tmp_path)
     assert birth(2**22 + 1) == ""
+
+
+def test_a_process_that_ended_and_that_nobody_waited_for_is_not_alive() -> None:
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", "pass"], {})
+    wait_for(lambda: birth(pid) == "")
+    assert Path(f"/proc/{pid}").exists()
+    os.waitpid(pid, 0)
 
 
 def test_a_damaged_record_is_none(tmp_path: Path) -> None:

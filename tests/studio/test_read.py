@@ -21,14 +21,16 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title=
 
 @pytest.fixture(scope="module")
 def name(workspace: Path) -> str:
-    """A run of this file's own, whose first trajectory holds markup everywhere."""
+    """A run of this file's own, whose first trajectory holds markup everywhere, and whose second was guided."""
     folder = workspace / "reading"
     shutil.copytree(workspace / "small", folder)
-    first = RowIndex(folder).read()["id"][0].as_py()
+    first, second = RowIndex(folder).read()["id"].slice(0, 2).to_pylist()
     for shard in (folder / "trajectories").iterdir():
         table = pq.read_table(shard)
         rows = table.to_pylist()
         for row in rows:
+            if row["id"] == second:
+                row["guidance"] = "full"
             if row["id"] == first:
                 row["question"] = row["final_answer"] = HOSTILE
                 row["faults"] = [
@@ -62,6 +64,7 @@ def test_reading_stepping_filtering(studio: str, page: Page, name: str, workspac
     expect(page.locator("[data-test=conversation]")).to_contain_text(second.question)
     expect(page.locator("[data-test=verdict]")).to_contain_text(second.answer)
     expect(page.locator("[data-test=proof]")).to_contain_text("facts as evidence")
+    expect(page.locator("[data-test=verdict]")).to_contain_text("[MASK_1]")
     page.keyboard.press("j")
     expect(position).to_have_text(f"3 of {total}")
     page.keyboard.press("ArrowLeft")
@@ -126,9 +129,11 @@ def test_what_was_said_is_shown_and_not_obeyed(studio: str, page: Page, name: st
         expect(page.get_by_role("alert")).to_be_visible()
 
 
-def test_in_chinese_and_without_rows(studio: str, page: Page, workspace: Path) -> None:
+def test_in_chinese_without_rows_and_with_a_torn_file(studio: str, page: Page, workspace: Path) -> None:
     shelve(workspace / "shelf")
+    next((workspace / "shelf/trajectories").iterdir()).write_bytes(b"torn")
     page.goto(f"{studio}/language/zh?back=read")
     page.goto(f"{studio}/read?run=shelf&text=nothing+is+like+this")
-    expect(page.locator("[data-test=count]")).to_have_text("0 / 6 条轨迹")
+    expect(page.locator("[data-test=count]")).to_have_text("0 / 4 条轨迹")
     expect(page.locator("[data-test=conversation]")).to_have_text("没有符合条件的轨迹。")
+    expect(page.get_by_role("alert").filter(has_text="无法读取")).to_be_visible()

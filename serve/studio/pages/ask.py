@@ -16,17 +16,17 @@ from samplers.questions.build import Try
 from samplers.records import Certificate, Question, Subgraph, World
 from serve.runs.reading import path_in_words
 from serve.studio.address import BOUNDS, CHOICES, Address
-from serve.studio.canvas import Canvas
+from serve.studio.canvas import BACK, Canvas
 from serve.studio.frame import frame, noted
+from serve.studio.pages.ask_author import AuthorPanel
 from serve.studio.panel import dot
-from serve.studio.posing import clues, command, formula, posed, proved_again, sampled
+from serve.studio.posing import clues, command, formula, posed, proved_again, reworded, sampled
 from serve.studio.puzzle import puzzle
 from serve.studio.studio import Studio
 from serve.studio.words import Words
 
 LOOK_S = 0.1
 """Between two looks at how the tries go."""
-BACK = "window.addEventListener('popstate', () => location.reload())"
 
 
 def register(studio: Studio) -> None:
@@ -46,6 +46,7 @@ class _Ask:
         self.tries: deque[Try] = deque()
         self.question: Question | None = None
         self.shown = False
+        self.one_at_a_time = asyncio.Lock()
 
     async def show(self) -> None:
         """The page first, then what takes time."""
@@ -54,7 +55,6 @@ class _Ask:
                 self._form()
                 ui.label(self.words("ask.log")).classes("explore-phrase")
                 self.log = ui.column().classes("ask-log explore-list").props("role=log aria-live=polite")
-                ui.label(self.words("ask.author")).classes("studio-soft")
             with ui.column().classes("ask-main"):
                 self.middle = ui.column().classes("w-full")
                 self.busy = ui.spinner(size="lg").classes("self-center")
@@ -109,25 +109,28 @@ class _Ask:
         knobs |= {name: getattr(self, name).value for name in ("strategy", "paradigm", "difficulty")}
         self.address = self.address.changed(**knobs, seed=(self.seed.value or "").strip())
         ui.navigate.history.push(self.address.url("ask"))
-        await self._ask()
+        with noted():
+            await self._ask()
 
     async def _ask(self) -> None:
         """Subgraph, question and all about it, as the address says."""
-        for part in (self.log, self.middle, self.right):
-            part.clear()
-        self.tries.clear()
-        self.question, self.shown = None, False
-        self.busy.set_visibility(True)
-        try:
-            await self._graph_read()
-            if self.address.seed:
-                await self._make()
-            else:
-                with self.middle, ui.column().classes("studio-panel w-full"):
-                    ui.label(self.words("ask.begin"))
-                    ui.link(self.words("ask.to_explore"), "/explore")
-        finally:
-            self.busy.set_visibility(False)
+        async with self.one_at_a_time:
+            for part in (self.log, self.middle, self.right):
+                part.clear()
+            self.tries.clear()
+            self.canvas.clear()
+            self.question, self.shown = None, False
+            self.busy.set_visibility(True)
+            try:
+                await self._graph_read()
+                if self.address.seed:
+                    await self._make()
+                else:
+                    with self.middle, ui.column().classes("studio-panel w-full"):
+                        ui.label(self.words("ask.begin"))
+                        ui.link(self.words("ask.to_explore"), "/explore")
+            finally:
+                self.busy.set_visibility(False)
 
     async def _make(self) -> None:
         address = self.address.changed(draw=max(0, self.address.draw))
@@ -149,6 +152,7 @@ class _Ask:
         if isinstance(subgraph, Subgraph):
             with self.log:
                 ui.label(self.words("ask.drawn", strategy=subgraph.strategy, count=len(subgraph.nodes))).classes("studio-soft")
+                ui.link(self.words("ask.see"), self.address.url("explore", draw=max(0, self.address.draw)))
 
     def _tell_tries(self) -> None:
         """What the thread that asks has left since the last look."""
@@ -170,7 +174,7 @@ class _Ask:
 
     def _tell_question(self, question: Question, certificate: Certificate) -> None:
         words = self.words
-        ui.label(question.text).classes("ask-question").props("role=heading aria-level=2")
+        prose = ui.label(question.text).classes("ask-question").props("role=heading aria-level=2")
         closed = certificate.world is World.CLOSED
         with ui.element("div").classes("ask-facts"):
             for fact in (
@@ -182,13 +186,15 @@ class _Ask:
             ):
                 ui.label(fact).classes("ask-fact")
         self.answer = ui.column().classes("explore-list")
+        address, shared = self.address, self.studio.shared_graph()
+        AuthorPanel(words, lambda endpoint: reworded(shared, address, question, endpoint), prose.set_text).show()
 
     def _tell_proof(self, question: Question, certificate: Certificate) -> None:
         words = self.words
         with ui.row().classes("items-center w-full"):
             ui.label(words("ask.proof")).classes("studio-title").props("role=heading aria-level=2")
             ui.space()
-            ui.button(words("ask.again"), on_click=self._prove_again).props("outline dense no-caps")
+            ui.button(words("ask.again"), on_click=self._prove_again).props("outline no-caps")
         self.verdict = ui.column().classes("explore-list")
         ui.label(formula(question)).classes("studio-code")
         for _, rows in clues(question):
@@ -222,7 +228,7 @@ class _Ask:
                         entity = self.graph.index(variable.entity)
                         with ui.row(wrap=False).classes("explore-entity"):
                             dot(self.graph.schema, variable.kind)
-                            ui.label(variable.name).classes("studio-code")
+                            ui.label(variable.name).classes("studio-code ask-term")
                             ui.link(self.graph.name(entity), self.address.url("explore", at=variable.entity))
             with ui.column().classes("studio-panel w-full"):
                 ui.label(words("ask.evidence")).classes("studio-title").props("role=heading aria-level=2")

@@ -37,6 +37,8 @@ class TagPanel:
             ui.button(words("data.tag_add"), on_click=lambda: self._write(True)).props("no-caps unelevated")
             ui.button(words("data.tag_remove"), on_click=lambda: self._write(False)).props("no-caps outline")
             ui.label(words("data.tag_told")).classes("studio-soft")
+        ui.label(words("data.tag_by_model")).classes("studio-soft")
+        ui.label(f"python -m scripts.tag input={self._run.path} tags=… llm=local llm.default.base_url=…").classes("studio-code")
         with noted():
             for rule in self._run.tags.read():
                 ui.label(self._told(rule)).classes("studio-soft").props("data-test=rule")

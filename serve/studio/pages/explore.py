@@ -8,17 +8,16 @@ from typing import Any
 from fastapi import Request
 from nicegui import events, ui
 
-from engine.errors import RejectedError
 from engine.records import Ending
 from samplers.graph.store import Graph
-from samplers.records import SampleCause, Subgraph
-from samplers.sample import bearers_of
+from samplers.records import Subgraph
+from samplers.seeds import FORMATS
 from serve.guard import MEBIBYTE
 from serve.studio.address import BOUNDS, CHOICES, Address
-from serve.studio.canvas import Canvas
+from serve.studio.canvas import BACK, Canvas
 from serve.studio.drawing import FEW, LINES, NOTHING, lit_by, picture
 from serve.studio.ego import Ego, surroundings
-from serve.studio.finding import examples, suggest
+from serve.studio.finding import Nobody, entity_of, suggest
 from serve.studio.frame import frame, noted, told
 from serve.studio.layout import arrange
 from serve.studio.panel import dot, show_entity
@@ -29,9 +28,6 @@ from serve.studio.words import Words
 
 SHOWN_SEEDS = 500
 """Of an uploaded file; a run takes all of them."""
-BACK = "window.addEventListener('popstate', () => location.reload())"
-"""The page changes its own address; going back means reading it anew."""
-FORMATS = ".csv,.tsv,.txt,.json,.jsonl,.parquet"
 
 
 def register(studio: Studio) -> None:
@@ -51,6 +47,7 @@ class _Explore:
 
     def __init__(self, studio: Studio, words: Words, address: Address) -> None:
         self.studio, self.words, self.address = studio, words, address
+        self.one_at_a_time = asyncio.Lock()
 
     async def show(self) -> None:
         """The page first, then what takes time."""
@@ -80,14 +77,14 @@ class _Explore:
         with ui.row(wrap=False).classes("explore-row"):
             self.radius, self.size = self._number("radius"), self._number("size", step=50)
         ui.button(words("explore.show"), on_click=self._go).props("unelevated no-caps")
-        upload = ui.upload(
+        self.upload = ui.upload(
             label=words("explore.upload"),
             auto_upload=True,
             max_file_size=self.studio.config.max_upload_mb * MEBIBYTE,
             on_upload=self._upload,
             on_rejected=self._refused,
         )
-        upload.props(f"flat bordered accept={FORMATS}").classes("explore-upload").on("failed", self._refused, [])
+        self.upload.props(f"flat bordered accept={','.join(FORMATS)}").classes("explore-upload").on("failed", self._refused, [])
 
     def _sample_form(self) -> None:
         words = self.words
@@ -127,6 +124,7 @@ class _Explore:
 
     async def _upload(self, event: events.UploadEventArguments) -> None:
         content = await event.file.read()
+        self.upload.reset()
         with noted():
             kept = await asyncio.to_thread(keep, self.studio.workspace, event.file.name, content)
             self.address = self.address.changed(seeds=kept)
@@ -137,10 +135,15 @@ class _Explore:
         ui.notify(self.words("explore.refused", most=self.studio.config.max_upload_mb), type="negative")
 
     async def _go(self) -> None:
-        await self._move(seed=(self.seed.value or "").strip(), at="", draw=-1)
+        await self._move(seed=self._typed, at="", draw=-1)
 
     async def _sample(self) -> None:
-        await self._move(draw=int(self.number.value or 0))
+        at = self.address.at if self._typed == self.address.seed else ""
+        await self._move(seed=self._typed, at=at, draw=int(self.number.value or 0))
+
+    @property
+    def _typed(self) -> str:
+        return (self.seed.value or "").strip()
 
     async def _move(self, **changes: Any) -> None:
         """Another address: what the knobs say, and the changes."""
@@ -148,36 +151,33 @@ class _Explore:
         self.address = self.address.changed(**(knobs | {"strategy": self.strategy.value} | changes))
         ui.navigate.history.push(self.address.url("explore"))
         self.seed.value = self.address.seed
-        await self._draw()
+        with noted():
+            await self._draw()
 
     async def _draw(self) -> None:
         """The drawing, the words above it and the lists, as the address says."""
-        for part in (self.status, self.panel, self.drawn):
-            part.clear()
-        self.busy.set_visibility(True)
-        try:
-            await self._graph_read()
-            start = self._start()
-            if start is not None:
-                await self._draw_around(start)
-        finally:
-            self.busy.set_visibility(False)
-
-    def _start(self) -> int | None:
-        """The seed's entity; None where there is none, and then why, and names to go on with."""
-        names, said = [], self.words("explore.begin")
-        if self.address.seed:
+        async with self.one_at_a_time:
+            for part in (self.status, self.panel, self.drawn):
+                part.clear()
+            self.ask.set_visibility(False)
+            self.busy.set_visibility(True)
             try:
-                return bearers_of(self.graph, self.address.seed)[0]
-            except RejectedError as error:
-                said = error.detail
-                names = self.graph.nearest_names(self.address.seed, 5) if error.cause == SampleCause.UNKNOWN_SEED else []
+                await self._graph_read()
+                start = await asyncio.to_thread(entity_of, self.graph, self.address.seed)
+                if isinstance(start, Nobody):
+                    self._tell_nobody(start)
+                else:
+                    await self._draw_around(start)
+            finally:
+                self.busy.set_visibility(False)
+
+    def _tell_nobody(self, nobody: Nobody) -> None:
+        self.canvas.clear()
         with self.status:
-            ui.label(said).classes("studio-error" if self.address.seed else "").props("role=status")
+            ui.label(nobody.why or self.words("explore.begin")).classes("studio-error" if nobody.why else "").props("role=status")
             with ui.row().classes("explore-row"):
-                for name in names or examples(self.graph):
+                for name in nobody.instead:
                     ui.link(name, self.address.url("explore", seed=name, at="", draw=-1))
-        return None
 
     async def _draw_around(self, start: int) -> None:
         address, shared = self.address, self.studio.shared_graph()
@@ -261,4 +261,5 @@ class _Explore:
             ui.link(self.words("explore.run"), f"/run?seeds={self.address.seeds}")
             for row in rows[:SHOWN_SEEDS]:
                 link = ui.button(row.name, on_click=lambda name=row.name: self._move(seed=name, at="", draw=-1))
-                link.props("flat dense no-caps").classes("explore-link" + ("" if row.known else " explore-unknown"))
+                link.props(f"flat dense no-caps color={'primary' if row.known else 'grey-7'}")
+                link.classes("explore-link" + ("" if row.known else " explore-unknown"))

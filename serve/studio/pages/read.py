@@ -75,6 +75,8 @@ class ReadPage:
                 ).classes("read-search")
                 self._count = ui.label().classes("studio-soft read-count").props("role=status data-test=count")
             self._filters = ui.row().classes("read-filters")
+            self._damaged = ui.label().classes("studio-error").props("role=alert")
+            self._damaged.set_visibility(False)
         with ui.element("div").classes("read-columns"):
             with ui.column().classes("studio-panel read-main"):
                 self._heading()
@@ -99,11 +101,14 @@ class ReadPage:
     async def _read(self) -> None:
         """What the run has now; while more is to come, this is called again."""
         before = len(self._table)
-        self._table = await asyncio.to_thread(self._run.rows.read, MORE_S if before else FIRST_S)
+        self._table = await asyncio.to_thread(self._run.rows_told, MORE_S if before else FIRST_S)
         if hasattr(self, "_follow"):
             self._follow.active = not self._run.rows.is_whole
         if len(self._table) != before or not before:
             self._filter_row()
+        damaged = self._run.rows.damaged
+        self._damaged.text = self._words("read.damaged", count=len(damaged), name=damaged[0]) if damaged else ""
+        self._damaged.set_visibility(bool(damaged))
         await self._choose()
 
     def _filter_row(self) -> None:
@@ -175,6 +180,7 @@ class ReadPage:
             if turn != self._turn:
                 return
             self._id.text = self._row[:12]
+            ui.run_javascript("window.scrollTo(0, 0)")
             self._fill(self._conversation, lambda: show_conversation(self._words, trajectory))
             self._marking.show(self._row)
             self._fill(self._proof, lambda: ui.spinner(size="sm"))

@@ -102,7 +102,7 @@ def show_verdict(words: Words, trajectory: Trajectory, line: Mapping[str, Any], 
         "policy": words("read.policy_told", policy=trajectory.policy, rollout=trajectory.rollout),
         "guidance": _guidance(words, trajectory, question),
         "faults": "\n".join(_faults(words, trajectory)),
-        "tags": ", ".join(trajectory.tags),
+        "tags": ", ".join(line["tags"] or ()),
     }
     with ui.element("dl").classes("read-facts"):
         for name, text in facts.items():
@@ -228,6 +228,8 @@ class MarkPanel:
 
     async def _mark(self, accepted: bool | None, keep_note: bool = False) -> None:
         """Append the mark. Undo takes the note back too."""
+        if not self._row:
+            return
         note = (self._note.value or "").strip() if accepted is not None or keep_note else ""
         with noted():
             when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

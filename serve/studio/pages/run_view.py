@@ -24,6 +24,8 @@ LOOK_S = 1.0
 TOP_CAUSES = 3
 COLOURS = ("#245e8f", "#a35a00", "#2e7d32", "#7b4fa0", "#b3261e", "#4b6a58")
 """Of the stages, in the order of `MAKES`."""
+CALLS = {"calls": "#245e8f", "failed": "#b3261e"}
+"""Curves of model calls."""
 
 
 class RunView:
@@ -98,6 +100,7 @@ class RunView:
                         self._facts[name] = ui.label("–").props(f"data-test={name}")
             self._bar = ui.linear_progress(0, show_value=False, size="8px").props(f'aria-label="{words("run.cost")}"')
             self._bar.set_visibility(False)
+            self._call_chart = ui.echart(_chart([], words)).classes("run-chart run-calls")
             self._no_calls = ui.label(words("run.no_calls")).classes("studio-soft")
 
     def _show_losses(self) -> None:
@@ -139,10 +142,11 @@ class RunView:
         self._again.set_visibility(not view.state.is_alive and ours is not None)
         self._again.text = words("run.again") if view.state is RunState.FINISHED else words("run.resume")
         self._show_figures(view)
-        if view.curves:
-            self._chart.options.update(_chart(view.curves, words))
-            self._chart.update()
-        self._chart.set_visibility(bool(view.curves))
+        for chart, curves in ((self._chart, view.curves), (self._call_chart, view.call_curves)):
+            if curves:
+                chart.options.update(_chart(curves, words))
+                chart.update()
+            chart.set_visibility(bool(curves))
         if view.log and printable(view.log) != self._log.text:
             self._log.text = printable(view.log)
             self._log_area.scroll_to(percent=1.0)
@@ -233,25 +237,26 @@ def _figures(view: View, words: Words) -> Mapping[str, str]:
 
 
 def _chart(curves: Sequence[Line], words: Words) -> dict[str, Any]:
-    """Attempts finished per second over working time, a line per stage; legends and tips are drawn, never parsed as HTML."""
+    """So many per second over working time. Legends and tips are drawn, never parsed as HTML."""
     order = list(MAKES)
     series = [
         {
-            "name": curve.name,
+            "name": words(f"run.curve_{curve.name}") if curve.name in CALLS else curve.name,
             "type": "line",
             "showSymbol": False,
-            "color": COLOURS[order.index(curve.name) % len(COLOURS)] if curve.name in order else COLOURS[-1],
+            "color": COLOURS[order.index(curve.name) % len(COLOURS)] if curve.name in order else CALLS.get(curve.name, COLOURS[-1]),
             "data": [[round(x, 2), None if y is None else round(y, 3)] for x, y in curve.points],
         }
         for curve in sorted(curves, key=lambda curve: order.index(curve.name) if curve.name in order else len(order))
     ]
+    per_second = words("run.calls_per_second" if any(curve.name in CALLS for curve in curves) else "run.per_second")
     return {
         "animation": False,
         "grid": {"left": 48, "right": 16, "top": 34, "bottom": 30},
-        "legend": {"top": 0, "icon": "roundRect", "itemHeight": 4},
+        "legend": {"top": 0, "right": 8, "icon": "roundRect", "itemHeight": 4},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "xAxis": {"type": "value", "name": "s", "nameGap": 6, "minInterval": 1},
-        "yAxis": {"type": "value", "name": words("run.per_second"), "nameTextStyle": {"align": "left"}},
+        "yAxis": {"type": "value", "name": per_second, "nameTextStyle": {"align": "left"}},
         "series": series,
     }
 
