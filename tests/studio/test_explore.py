@@ -30,7 +30,7 @@ def test_from_a_name_to_its_graph_its_facts_and_a_subgraph(studio: str, page: Pa
     page.goto(f"{studio}/explore")
     seed = page.get_by_label("Entity", exact=True)
     seed.press_sequentially("imat")
-    expect(page.locator("datalist option")).to_have_attribute("value", "imatinib")
+    expect(page.locator("datalist option").first).to_have_attribute("value", "imatinib")
     seed.fill("Gleevec")
     seed.press("Enter")
     chart = drawn(page)

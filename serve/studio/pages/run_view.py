@@ -21,6 +21,8 @@ from serve.studio.words import Words
 from serve.studio.workspace import RunFolder, RunKind
 
 LOOK_S = 1.0
+FLUSH_S = 0.05
+"""What was shown goes out to the browser before more is read, which may keep the interpreter busy."""
 TOP_CAUSES = 3
 COLOURS = ("#245e8f", "#a35a00", "#2e7d32", "#7b4fa0", "#b3261e", "#4b6a58")
 """Of the stages, in the order of `MAKES`."""
@@ -125,7 +127,9 @@ class RunView:
         try:
             view = await asyncio.to_thread(self._watch.look)
             self._show_view(view)
+            await asyncio.sleep(FLUSH_S)
             self._show_steps(await asyncio.to_thread(self._watch.steps))
+            await asyncio.sleep(FLUSH_S)
             await self._refresh_losses()
             self._timer.active = view.state.is_alive
         finally:
