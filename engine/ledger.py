@@ -229,5 +229,5 @@ def _hash(data: bytes) -> str:
 def parquet_bytes(table: pa.Table) -> bytes:
     """A Parquet file in memory; the same rows give the same bytes."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, row_group_size=4096, compression="zstd")  # who looks up one row reads no more than so many
     return sink.getvalue()

@@ -38,7 +38,7 @@ KEY_ENV = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
 """Environment variables that hold a model's key; no other variable may be sent to an endpoint."""
 
 _LINE = re.compile(r"[a-z_][A-Za-z0-9_.]*=.*")
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+-]+")
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:@%+-]*")
 _BEFORE_QUOTE = re.compile(r"\\+(?='|\Z)")
 """The only backslashes that the grammar takes for more than themselves."""
 _WORDS = ("null", "true", "false", "yes", "no", "on", "off", "inf", "nan")

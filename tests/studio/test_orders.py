@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError, InputError
@@ -121,6 +121,9 @@ def test_fields_do_not_smuggle_interpolations(workspace: Workspace) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@example("0.")
+@example("\\'")
+@example("null")
 @settings(max_examples=100)
 def test_every_text_is_read_back_as_it_is(text: str) -> None:
     read = OverridesParser.create().parse_override(f"key={quoted(text)}").value()
