@@ -16,6 +16,8 @@ from serve.studio.words import COOKIE, Words, choose
 
 PAGES = ("explore", "ask", "run", "read", "data", "scores")
 """In the order in which people work; `explore` is the first page too."""
+IN_PLACE = "event => { event.preventDefault(); fetch(event.currentTarget.href).then(() => location.reload()) }"
+"""The language changes and the address, with all that is shown, stays."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +41,8 @@ def frame(request: Request, studio: Studio, page: str) -> Iterator[Words]:
                 if name == page:
                     link.classes("here").props("aria-current=page")
         ui.space()
-        ui.link(words("studio.other_language"), f"/language/{'en' if words.language == 'zh' else 'zh'}?back={page}").mark("language")
+        speak = ui.link(words("studio.other_language"), f"/language/{'en' if words.language == 'zh' else 'zh'}?back={page}")
+        speak.on("click", js_handler=IN_PLACE)
     with ui.column().classes("studio-page"), told():
         yield words
 

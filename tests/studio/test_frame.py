@@ -22,11 +22,12 @@ def test_every_page_opens_and_leads_to_the_others(studio: str, page: Page, name:
 
 
 def test_the_language_is_chosen_by_the_browser_and_then_by_the_reader(studio: str, page: Page) -> None:
-    page.goto(f"{studio}/run")
+    page.goto(f"{studio}/data?run=small&view=figures")
     page.get_by_text("中文").click()
-    expect(page.locator("[aria-current=page]")).to_have_text("运行")
-    page.goto(f"{studio}/data")
     expect(page.locator("[aria-current=page]")).to_have_text("数据")
+    assert page.url == f"{studio}/data?run=small&view=figures"
+    page.goto(f"{studio}/run")
+    expect(page.locator("[aria-current=page]")).to_have_text("运行")
 
 
 def test_each_text_stands_in_both_languages_with_the_same_places_to_fill() -> None:
