@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,21 @@ IN_TEXT = ("question", "answer", "given")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Conditions:
+    """Texts that an address holds under the names of the fields; an empty one is no condition."""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Self:
+        """Of an address; what it does not know is left out."""
+        return cls(**{field.name: query[field.name].strip()[:MOST_TEXT] for field in fields(cls) if field.name in query})
+
+    def query(self) -> dict[str, str]:
+        """For an address."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(Conditions):
     """All conditions hold; an empty one asks nothing."""
 
     text: str = ""
@@ -45,15 +59,6 @@ class Selection:
     tag: str = ""
     mark: str = ""
     """One of `MARKS`, by all reviewers together."""
-
-    @classmethod
-    def of(cls, query: Mapping[str, str]) -> Selection:
-        """Of an address; what it does not know is left out."""
-        return cls(**{field.name: query[field.name].strip()[:MOST_TEXT] for field in fields(cls) if field.name in query})
-
-    def query(self) -> dict[str, str]:
-        """For an address."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
 
 
 def choose(table: pa.Table, wanted: Selection, marked: Mapping[str, Marked]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from samplers.questions.difficulty import BANDS
 from serve.runs.marks import Marked
 from serve.runs.questions import TEXT
 from serve.runs.rows import ACCEPTED
-from serve.runs.selection import MARKS, MOST_TEXT, tagged, with_mark
+from serve.runs.selection import MARKS, Conditions, tagged, with_mark
 
 SOLVED = ("always", "sometimes", "never", "untried")
 """How its rollouts ended."""
@@ -24,7 +24,7 @@ _OF_ROWS = ("question", "answer", "paradigm", "hops", "tags")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionSelection:
+class QuestionSelection(Conditions):
     """All conditions hold; an empty one asks nothing."""
 
     text: str = ""
@@ -42,15 +42,6 @@ class QuestionSelection:
     """`some`: gave training rows; `none`: gave none."""
     mark: str = ""
     """One of `selection.MARKS`: some trajectory of it is so marked."""
-
-    @classmethod
-    def of(cls, query: Mapping[str, str]) -> QuestionSelection:
-        """Of an address; what it does not know is left out."""
-        return cls(**{field.name: query[field.name].strip()[:MOST_TEXT] for field in fields(cls) if field.name in query})
-
-    def query(self) -> dict[str, str]:
-        """For an address."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
 
 
 def gather(questions: pa.Table, rows: pa.Table) -> pa.Table:
