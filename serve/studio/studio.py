@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 from engine.shared import Shared
@@ -22,7 +23,7 @@ class Studio:
         self._one_at_a_time = threading.Lock()
 
     def graph(self) -> Graph:
-        """Seconds for a large one: call it by `nicegui.run.io_bound`.
+        """Seconds for a large one, unless `read_graph` was awaited.
 
         Raises:
             UserError: its files are wrong.
@@ -30,6 +31,10 @@ class Studio:
         with self._one_at_a_time:
             self._graph = self._graph or load_graph(self.config.graph)
             return self._graph
+
+    async def read_graph(self) -> None:
+        """Read it while other pages go on; `graph` gives it at once from then on."""
+        await asyncio.to_thread(self.graph)
 
     def shared_graph(self) -> Shared[Graph]:
         """The same, as the stages take it."""

@@ -93,11 +93,8 @@ class _Ask:
 
     @property
     def graph(self) -> Graph:
-        """At once, after `_graph_read`."""
+        """At once, after `Studio.read_graph`."""
         return self.studio.graph()
-
-    async def _graph_read(self) -> None:
-        await asyncio.to_thread(self.studio.graph)
 
     async def _another(self) -> None:
         self.draw.value = int(self.draw.value or 0) + 1
@@ -122,7 +119,7 @@ class _Ask:
             self.question, self.shown = None, False
             self.busy.set_visibility(True)
             try:
-                await self._graph_read()
+                await self.studio.read_graph()
                 if self.address.seed:
                     await self._make()
                 else:

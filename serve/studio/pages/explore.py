@@ -105,14 +105,11 @@ class _Explore:
 
     @property
     def graph(self) -> Graph:
-        """At once, after `_graph_read`."""
+        """At once, after `Studio.read_graph`."""
         return self.studio.graph()
 
-    async def _graph_read(self) -> None:
-        await asyncio.to_thread(self.studio.graph)
-
     async def _suggest(self, event: events.ValueChangeEventArguments[str | None]) -> None:
-        await self._graph_read()
+        await self.studio.read_graph()
         typed = event.value or ""
         found = await asyncio.to_thread(suggest, self.graph, typed) if len(typed) > 1 else []
         if typed == self.seed.value:  # nobody typed on meanwhile
@@ -162,7 +159,7 @@ class _Explore:
             self.ask.set_visibility(False)
             self.busy.set_visibility(True)
             try:
-                await self._graph_read()
+                await self.studio.read_graph()
                 start = await asyncio.to_thread(entity_of, self.graph, self.address.seed)
                 if isinstance(start, Nobody):
                     self._tell_nobody(start)
@@ -252,7 +249,7 @@ class _Explore:
         self.uploaded.clear()
         if not self.address.seeds:
             return
-        await self._graph_read()
+        await self.studio.read_graph()
         seeds = await asyncio.to_thread(seeds_of, self.studio.workspace, self.address.seeds)
         rows = await asyncio.to_thread(listed, self.graph, seeds)
         known = sum(row.known for row in rows)
